@@ -10,7 +10,7 @@
 # @smartdcc/duis-sign-wrap, which SAFEMODE_DCC_SIGN_TOOL names; its warm loop needs a
 # JDK (javac). What is absent is left out, and said to be.
 #
-# They do not all do the same: xmlsec1 and DCC's tool read their files anew each time,
+# They do not all do the same: xmlsec1 and DCC's tool read their files again each time,
 # in the warm loop too, and DCC's tool holds the document against its schema.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -23,16 +23,24 @@ func Parse(b []byte) (*Config, error) {
 // Load reads a configuration file. Relative paths in it are taken from the
 // file's own folder, wherever the program was started.
 func Load(path string) (*Config, error) {
-	b, err := safefile.Read(path, safefile.Small, safefile.Own)
-	if err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
-	}
-	c, err := Parse(b)
-	if err != nil {
-		return nil, fmt.Errorf("%s:\n%w", path, err)
+	c := Default()
+	if err := load(path, "configuration: ", &c); err != nil {
+		return nil, err
 	}
 	c.anchor(filepath.Dir(path))
-	return c, nil
+	return &c, nil
+}
+
+// load reads a file over the defaults. What says which it is, where it cannot be read.
+func load(path, what string, over interface{ Validate() error }) error {
+	text, err := safefile.Read(path, safefile.Small, safefile.Own)
+	if err != nil {
+		return fmt.Errorf("%s%w", what, err)
+	}
+	if err := strictyaml.Unmarshal(text, over); err != nil {
+		return fmt.Errorf("%s:\n%w", path, err)
+	}
+	return nil
 }
 
 // anchor makes relative paths start at a folder.

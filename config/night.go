@@ -2,12 +2,8 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"unicode"
-
-	"safemode/servicerequests/safefile"
-	"safemode/servicerequests/strictyaml"
 )
 
 // NightFile is the name of the file that Night is in.
@@ -46,13 +42,9 @@ func (n *Night) Validate() error {
 
 // LoadNight reads a night's file.
 func LoadNight(path string) (*Night, error) {
-	text, err := safefile.Read(path, safefile.Small, safefile.Own)
-	if err != nil {
-		return nil, err
-	}
 	var n Night
-	if err := strictyaml.Unmarshal(text, &n); err != nil {
-		return nil, fmt.Errorf("%s:\n%w", path, err)
+	if err := load(path, "", &n); err != nil {
+		return nil, err
 	}
 	return &n, nil
 }

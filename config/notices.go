@@ -45,7 +45,7 @@ func (f *faults) notices(n Notices, e Environment) {
 		f.url("notices.webhook.url", w.URL, e)
 		f.required("notices.webhook.key_file", w.KeyFile)
 		u, err := url.Parse(w.URL)
-		f.check(err != nil || u.Scheme != "http" || onThisMachine(u.Hostname()), "notices.webhook.url",
+		f.check(err != nil || u.Scheme != "http" || OnThisMachine(u.Hostname()), "notices.webhook.url",
 			"%q: another machine needs https", w.URL)
 	}
 	s := n.SMTP
@@ -56,7 +56,7 @@ func (f *faults) notices(n Notices, e Environment) {
 	host, port, err := net.SplitHostPort(s.Server)
 	number, unread := strconv.ParseUint(port, 10, 16)
 	f.check(err == nil && host != "" && unread == nil && number > 0, "notices.smtp.server", "%q: want host:port, like mail.example:587", s.Server)
-	f.check(s.TLS != noTLS || onThisMachine(host), "notices.smtp.tls", "none is for a server on this machine: %s is another", host)
+	f.check(s.TLS != noTLS || OnThisMachine(host), "notices.smtp.tls", "none is for a server on this machine: %s is another", host)
 	f.check(s.TLS != noTLS || s.Username == "", "notices.smtp.username", "a password needs tls: starttls")
 	f.check((s.Username == "") == (s.PasswordFile == ""), "notices.smtp.password_file", "username and password_file go together")
 	f.address("notices.smtp.from", s.From)
@@ -74,8 +74,8 @@ func (f *faults) address(path, text string) {
 	f.check(err == nil && a.Address == text, path, "%q: want an address like night@srp.example", text)
 }
 
-// onThisMachine says whether a host is the loopback.
-func onThisMachine(host string) bool {
+// OnThisMachine says whether a host is the loopback.
+func OnThisMachine(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

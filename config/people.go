@@ -4,9 +4,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-
-	"safemode/servicerequests/safefile"
-	"safemode/servicerequests/strictyaml"
 )
 
 // People are those who may look at a running sweep, and those who may give it orders.
@@ -48,13 +45,9 @@ func (p *People) Validate() error {
 
 // LoadPeople reads the file of people.
 func LoadPeople(path string) (*People, error) {
-	text, err := safefile.Read(path, safefile.Small, safefile.Own)
-	if err != nil {
-		return nil, err
-	}
 	var p People
-	if err := strictyaml.Unmarshal(text, &p); err != nil {
-		return nil, fmt.Errorf("%s:\n%w", path, err)
+	if err := load(path, "", &p); err != nil {
+		return nil, err
 	}
 	return &p, nil
 }

@@ -10,7 +10,6 @@ import (
 
 	"safemode/servicerequests"
 	"safemode/servicerequests/keyuri"
-	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/strictyaml"
 )
 
@@ -131,16 +130,12 @@ func ParseSigner(b []byte) (*Signer, error) {
 // LoadSigner reads a signer's configuration file. Relative paths are taken from the
 // file's own folder.
 func LoadSigner(path string) (*Signer, error) {
-	b, err := safefile.Read(path, safefile.Small, safefile.Own)
-	if err != nil {
-		return nil, fmt.Errorf("signer's configuration: %w", err)
-	}
-	c, err := ParseSigner(b)
-	if err != nil {
-		return nil, fmt.Errorf("%s:\n%w", path, err)
+	c := DefaultSigner()
+	if err := load(path, "signer's configuration: ", &c); err != nil {
+		return nil, err
 	}
 	c.anchor(filepath.Dir(path))
-	return c, nil
+	return &c, nil
 }
 
 func (c *Signer) anchor(folder string) {
@@ -193,9 +188,7 @@ func (c *Signer) ValidateService() error {
 	f.path("listen", c.Listen)
 	if !c.Socket() {
 		f.listen("listen", c.Listen)
-		f.required("tls.certificate", c.TLS.Certificate)
-		f.required("tls.key", c.TLS.Key)
-		f.required("tls.authorities", c.TLS.Authorities)
+		f.tls("tls", c.TLS.Certificate, c.TLS.Key, c.TLS.Authorities)
 		f.check(len(c.TLS.AllowedNames) > 0, "tls.allowed_names", "required: the engine's name")
 	}
 	for _, required := range []struct{ path, value string }{

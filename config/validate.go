@@ -75,6 +75,13 @@ func (f *faults) check(ok bool, path, format string, args ...any) {
 
 func (f *faults) required(path, value string) { f.check(value != "", path, "required") }
 
+// tls wants the files of mutual TLS.
+func (f *faults) tls(path, certificate, key, authorities string) {
+	f.required(path+".certificate", certificate)
+	f.required(path+".key", key)
+	f.required(path+".authorities", authorities)
+}
+
 func (f *faults) positive(path string, d time.Duration) {
 	f.check(d > 0, path, "%v: want more than 0s", d)
 }
@@ -107,9 +114,7 @@ func (f *faults) dcc(d DCC, e Environment) {
 		f.files("dcc.s1sp_certificates", d.S1SPCertificates)
 	}
 	if e == Live || d.TLS != (TLS{}) {
-		f.required("dcc.tls.certificate", d.TLS.Certificate)
-		f.required("dcc.tls.key", d.TLS.Key)
-		f.required("dcc.tls.authorities", d.TLS.Authorities)
+		f.tls("dcc.tls", d.TLS.Certificate, d.TLS.Key, d.TLS.Authorities)
 	}
 }
 
@@ -118,9 +123,7 @@ func (f *faults) inbox(i Inbox, e Environment) {
 	f.check(path.IsAbs(i.Path) && path.Clean(i.Path) == i.Path && i.Path != "/",
 		"inbox.path", "%q: want a path like /smartdcc/duis", i.Path)
 	if e == Live || !i.TLS.none() {
-		f.required("inbox.tls.certificate", i.TLS.Certificate)
-		f.required("inbox.tls.key", i.TLS.Key)
-		f.required("inbox.tls.authorities", i.TLS.Authorities)
+		f.tls("inbox.tls", i.TLS.Certificate, i.TLS.Key, i.TLS.Authorities)
 		f.check(len(i.TLS.AllowedNames) > 0, "inbox.tls.allowed_names", "required: the names in the DCC's client certificate")
 		for n, name := range i.TLS.AllowedNames {
 			f.required(fmt.Sprintf("inbox.tls.allowed_names[%d]", n), name)
@@ -197,9 +200,7 @@ func (f *faults) signer(s SignerAt, k Keys, e Environment) {
 	f.path("signer.socket", s.Socket)
 	if s.URL != "" {
 		f.url("signer.url", s.URL, Live)
-		f.required("signer.tls.certificate", s.TLS.Certificate)
-		f.required("signer.tls.key", s.TLS.Key)
-		f.required("signer.tls.authorities", s.TLS.Authorities)
+		f.tls("signer.tls", s.TLS.Certificate, s.TLS.Key, s.TLS.Authorities)
 	}
 	f.oneOf("keys.in_process", k.InProcess, "", "accepted")
 	f.check(s.Set() || e != Live || k.InProcess == "accepted", "signer",
@@ -251,14 +252,14 @@ func (f *faults) tripwire(path string, t Tripwire) {
 }
 
 func (f *faults) policy(p Policy) {
-	f.positive("policy.read_wait", p.ReadWait)
-	f.positive("policy.proof_wait_electricity", p.ProofWaitElectricity)
-	f.positive("policy.proof_wait_gas", p.ProofWaitGas)
+	for path, d := range map[string]time.Duration{
+		"policy.read_wait": p.ReadWait, "policy.proof_wait_electricity": p.ProofWaitElectricity, "policy.proof_wait_gas": p.ProofWaitGas,
+		"policy.arm_freshness_electricity": p.ArmFreshnessElectricity, "policy.arm_freshness_gas": p.ArmFreshnessGas,
+		"policy.response_wait_electricity": p.ResponseWaitElectricity, "policy.response_wait_gas": p.ResponseWaitGas,
+	} {
+		f.positive(path, d)
+	}
 	f.check(p.EmergencyCreditBelow >= 0, "policy.emergency_credit_below", "%v: want 0 or more", p.EmergencyCreditBelow)
-	f.positive("policy.arm_freshness_electricity", p.ArmFreshnessElectricity)
-	f.positive("policy.arm_freshness_gas", p.ArmFreshnessGas)
-	f.positive("policy.response_wait_electricity", p.ResponseWaitElectricity)
-	f.positive("policy.response_wait_gas", p.ResponseWaitGas)
 	for path, ladder := range map[string][]time.Duration{
 		"policy.retry_electricity": p.RetryElectricity,
 		"policy.retry_gas":         p.RetryGas,
@@ -272,15 +273,12 @@ func (f *faults) policy(p Policy) {
 	for path, d := range map[string]time.Duration{
 		"policy.dark_wait_electricity": p.DarkWaitElectricity, "policy.dark_wait_gas": p.DarkWaitGas, "policy.dark_again": p.DarkAgain,
 		"policy.patience": p.Patience, "policy.step_deadline_electricity": p.StepDeadlineElectricity, "policy.step_deadline_gas": p.StepDeadlineGas,
+		"policy.reread_armed_after": p.RereadArmedAfter, "policy.reread_after": p.RereadAfter, "policy.at_risk_within": p.AtRiskWithin, "policy.act_within": p.ActWithin,
 	} {
 		f.check(d >= 0, path, "%v: want 0s or more", d)
 	}
-	f.check(p.RereadArmedAfter >= 0, "policy.reread_armed_after", "%v: want 0s or more", p.RereadArmedAfter)
-	f.check(p.RereadAfter >= 0, "policy.reread_after", "%v: want 0s or more", p.RereadAfter)
 	f.check(p.RereadShare >= 0 && p.RereadShare <= 1, "policy.reread_share", "%v: want 0 to 1", p.RereadShare)
 	f.check(p.DailySpend >= 0, "policy.daily_spend", "%v: want 0 or more", p.DailySpend)
-	f.check(p.AtRiskWithin >= 0, "policy.at_risk_within", "%v: want 0s or more", p.AtRiskWithin)
-	f.check(p.ActWithin >= 0, "policy.act_within", "%v: want 0s or more", p.ActWithin)
 }
 
 // authority checks what shows that a sweep may act. A live one needs all of it.

@@ -2,10 +2,10 @@ package devicesim
 
 import "safemode/devicesim/fleet"
 
-// conditions keeps the condition of each meter that was ever touched; the others
-// are as the fleet began. It takes 4 bytes a meter, of which only those of touched
-// ones are ever written, and the width of a condition for each touched one. It
-// holds no pointer to follow and never moves.
+// conditions keeps the condition of each meter that has changed; the others are as
+// the fleet began. It takes 4 bytes a meter, which are written only for changed
+// ones, and the width of a condition for each changed one. It contains no pointer
+// to follow and never moves.
 type conditions struct {
 	place []uint32 // by meter: 1 + where in pages its condition is; 0: untouched
 	pages [][]fleet.Condition

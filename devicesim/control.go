@@ -130,7 +130,7 @@ func (s *Simulator) decide(decision func(ref string) error) http.HandlerFunc {
 	}
 }
 
-// pathDevice answers a request whose path names no EUI.
+// pathDevice reads the EUI in a request's path, and answers the request if there is none.
 func pathDevice(w http.ResponseWriter, r *http.Request) (device servicerequests.EUI, ok bool) {
 	device, err := servicerequests.ParseEUI(r.PathValue("eui"))
 	if err != nil {

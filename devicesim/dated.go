@@ -19,9 +19,9 @@ type dated struct {
 	kept map[servicerequests.EUI]meter.Dated
 }
 
-// heed takes note of a 1.6 that a device has answered, and returns when it is due
+// note keeps a 1.6 that a device has answered, and returns when it is due
 // on the simulator's clock; zero if nothing is.
-func (d *dated) heed(c dcc.Command, change meter.Dated, b meter.Behaviour) (due time.Time) {
+func (d *dated) note(c dcc.Command, change meter.Dated, b meter.Behaviour) (due time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch change.When {
@@ -41,7 +41,7 @@ func (d *dated) heed(c dcc.Command, change meter.Dated, b meter.Behaviour) (due 
 	return time.Time{}
 }
 
-// take lets go of what a device keeps if it is this Command.
+// take removes what a device keeps if it is this Command.
 func (d *dated) take(id servicerequests.RequestID) (kept meter.Dated, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

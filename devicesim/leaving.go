@@ -12,13 +12,13 @@ import (
 type Leaving struct {
 	Device    servicerequests.EUI
 	MPxN      fleet.MPxN
-	Effective time.Time // from when on it is another supplier's
+	Effective time.Time // when it changes to another supplier
 	Incoming  servicerequests.EUI
 	Listed    bool // the list of transfers names it
 }
 
-// Leaving lists the meters whose homes leave by the profile that holds now, listed or not,
-// in the order of the fleet. Those that were another supplier's at first are none.
+// Leaving lists the meters of homes that leave by the present profile, on the list or not, in
+// the order of the fleet. Meters that belonged to another supplier at first are left out.
 func (s *Simulator) Leaving() (all []Leaving) {
 	w := s.line.world.Load()
 	for i := range s.fleet.Len() {
@@ -38,8 +38,8 @@ func (l *line) leaving(w *world, m *fleet.Meter) (fault.Leaving, bool) {
 	return w.Rules.SwitchingDays.Leaving(l.fleet.Seed, m.Hub)
 }
 
-// credentials is whose credentials a meter holds: the new supplier's come when it leaves for
-// good.
+// credentials is the supplier whose credentials a meter has: the new supplier's come when it
+// leaves for good.
 func (l *line) credentials(m *fleet.Meter) servicerequests.EUI {
 	w := l.world.Load()
 	if to, leaves := l.leaving(w, m); leaves && l.since(w) >= to.ForGood() {
@@ -48,8 +48,8 @@ func (l *line) credentials(m *fleet.Meter) servicerequests.EUI {
 	return m.Supplier
 }
 
-// tellLeaving has the DCC say, as it comes, of each home that leaves for good by the profile
-// that holds now that it has left. What was before that profile was said before.
+// tellLeaving has the DCC send an alert for each home that leaves for good by the present
+// profile, when it leaves. Homes that left before the profile began were reported before.
 func (s *Simulator) tellLeaving() {
 	w := s.line.world.Load()
 	for _, at := range w.Rules.SwitchingDays.Moments() {

@@ -113,7 +113,7 @@ func TestHomesLeaveOnTheirDay(t *testing.T) {
 	}
 }
 
-// What is on its way to a home when it leaves finds the new supplier's credentials.
+// A Command that is under way to a home when it leaves meets the new supplier's credentials.
 func TestNewCredentialsAfterTheDay(t *testing.T) {
 	t.Parallel()
 	u := newUser(t, parseFaults(t, fmt.Sprintf(switching, ", untold: 1")+"\ngroups: [{outage: {after: 0s, lasts: 90m}}]"), nil)

@@ -194,7 +194,7 @@ func TestLieHTML(t *testing.T) {
 			}
 		}
 	}
-	// What was asked is done all the same, once.
+	// The request is carried out all the same, once.
 	if _, answer := u.outcome(servicerequests.ReadSupplyStatus, servicerequests.ESME, id, nil); answer.Supply != m.Supply {
 		t.Errorf("7.4 reads %s, want %s", answer.Supply, m.Supply)
 	}

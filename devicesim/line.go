@@ -161,7 +161,7 @@ func (l *line) exchanged(device servicerequests.EUI) bool {
 // since is how long a profile has held.
 func (l *line) since(w *world) time.Duration { return l.clock.Now().Sub(w.began) }
 
-// site is where a device stands. A gas proxy stands where its meter does.
+// site is the place of a device. A gas proxy has the place of its meter.
 func (l *line) site(device servicerequests.EUI) fault.Site {
 	i, ok := l.fleet.Find(device)
 	if !ok {

@@ -45,8 +45,8 @@ func (s *Simulator) listen(o Options) error {
 	return nil
 }
 
-// mutual is how the DCC's services let Users in: with a certificate that its
-// authorities vouch for, and at least TLS 1.2.
+// mutual is the TLS configuration of the DCC's services: a User must have a certificate
+// of the DCC's authorities, and at least TLS 1.2.
 func mutual(c *tls.Config) *tls.Config {
 	c = c.Clone()
 	c.MinVersion = tls.VersionTLS12

@@ -11,8 +11,8 @@ import (
 	"safemode/servicerequests/gbcs"
 )
 
-// What befalls a meter hangs on the seed and the meter, not on when its turn came:
-// two Users who ask the same of one fleet in opposite orders are told the same.
+// A meter's faults depend on the seed and the meter, not on the order of requests:
+// two Users that ask the same of one fleet in opposite orders get the same answers.
 func TestFateDoesNotDependOnOrder(t *testing.T) {
 	t.Parallel()
 	profile, err := fault.Parse([]byte(`

@@ -13,11 +13,11 @@ import (
 	"safemode/servicerequests/clock"
 )
 
-// What happens to meters by themselves waits in wheels, one a shard: 8 bytes a
-// meter, no timer and no goroutine. One goroutine takes what is due and has the
-// time pass for those meters, and rests as long as it worked: what a fleet costs
-// that nobody asks anything of is half a processor at most. While commands come in
-// it is a twentieth, until that makes it a minute late. A fleet that is too large
+// Events that meters have by themselves wait in wheels, one a shard: 8 bytes a
+// meter, no timer and no goroutine. One goroutine lets time pass for the meters
+// that are due, and rests as long as it worked: so an idle fleet takes half
+// a processor at most. While commands come in it takes a twentieth, until that makes
+// it a minute late. A fleet that is too large
 // for its clock's speed falls behind, which the summary shows; alerts then come
 // late, with their time.
 const (

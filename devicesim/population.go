@@ -178,7 +178,7 @@ func (p *population) Execute(c dcc.Command) (sent dcc.Sent) {
 	}
 	return dcc.Sent{
 		Response: reply.Response, Alerts: append(h.alerts, p.alerts(t, raisedAt(c.At.Add(c.Skew), reply.Alerts))...),
-		Due: p.dated.heed(c, reply.ModeChange, p.devices.Behaviour),
+		Due: p.dated.note(c, reply.ModeChange, p.devices.Behaviour),
 	}
 }
 

@@ -57,9 +57,9 @@ type Options struct {
 	SMKIListen string
 	Control    string
 
-	// TLS is the DCC's side of mutual TLS: its certificate, as ClientCAs who may vouch
-	// for Users, and as RootCAs who may vouch for their inboxes. The control API has
-	// none. Nil: plain HTTP.
+	// TLS is the DCC's side of mutual TLS: its certificate, as ClientCAs the authorities
+	// of Users, and as RootCAs those of their inboxes. The control API has none. Nil:
+	// plain HTTP.
 	TLS *tls.Config
 
 	RespondTo string // URL of the User's inbox; may be set later
@@ -151,7 +151,7 @@ func New(o Options) (*Simulator, error) {
 		return nil, err
 	}
 	s.others = &others{s: s, keeps: !o.Forgets}
-	s.clock.Begin() // until Run has set what happens first: nobody's timer may be passed before
+	s.clock.Begin() // until Run has set the first events: the clock must not jump past a timer before
 	return s, s.listen(o)
 }
 
@@ -324,8 +324,8 @@ func (s *Simulator) ControlAddr() string { return s.servers[2].listener.Addr().S
 // SetRespondTo changes the URL of the User's inbox.
 func (s *Simulator) SetRespondTo(url string) { s.courier.SetURL(url) }
 
-// SetFaults has another profile hold from now on. What was accepted before
-// keeps its fate.
+// SetFaults replaces the profile from now on. Requests that were accepted before
+// are treated by the old one.
 func (s *Simulator) SetFaults(p fault.Profile) {
 	s.line.set(p)
 	s.hubs.SetRules(p.Hubs)
@@ -374,7 +374,7 @@ func (s *Simulator) unasked(m *fleet.Meter, alerts []dcc.Alert) bool {
 		}
 	}
 	if i, _ := s.fleet.Find(m.Device); s.line.Supplier(i) != s.fleet.Meter(i).Supplier {
-		return true // another supplier's: it is told
+		return true // another supplier's: the alert is sent
 	}
 	switch wait := s.line.away(m.Device); wait {
 	case 0:

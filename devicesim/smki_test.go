@@ -10,8 +10,8 @@ import (
 	"safemode/servicerequests/smki"
 )
 
-// certificates asks the SMKI service for a device's certificates and holds them
-// to the folder's hierarchy.
+// certificates asks the SMKI service for a device's certificates and checks that
+// they are of the folder's hierarchy.
 func (u *user) certificates(device servicerequests.EUI) (signing, agreement *smki.Certificate) {
 	u.t.Helper()
 	for _, c := range u.search("CertificateSubjectAltName", device.String()) {

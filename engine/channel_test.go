@@ -15,8 +15,7 @@ import (
 )
 
 // The DCC's errors are unsigned. "The User may not send" halts the sweep where the
-// channel proves who says so; anywhere else it is a stranger's word, and the sweep
-// goes on without believing it.
+// channel proves the sender; anywhere else it proves nothing, and the sweep goes on.
 func TestUnsignedHaltNeedsAProvenChannel(t *testing.T) {
 	for _, code := range []servicerequests.ResponseCode{servicerequests.NotAUser, servicerequests.NotRegistered} {
 		d := newDCC(t, code)

@@ -173,7 +173,7 @@ func TestLimitsAndGateHoldAtTheReceiver(t *testing.T) {
 // perSecond is the limit of the tests of the door.
 const perSecond = 4
 
-// checkLimits holds arrivals to a limit without a burst, and to a gate.
+// checkLimits checks arrivals by a limit without a burst, and by a gate.
 func checkLimits(t *testing.T, at []time.Time, closed time.Time, slow time.Duration) {
 	t.Helper()
 	closest := time.Hour

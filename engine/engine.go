@@ -392,7 +392,7 @@ func (e *Engine) prove(ctx context.Context) {
 // serve answers at one address until its server is shut down.
 func (e *Engine) serve(s *http.Server, l net.Listener) {
 	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		e.o.Log.Error("an address answers no more", zap.Stringer("address", l.Addr()), zap.Error(err))
+		e.o.Log.Error("server ended", zap.Stringer("address", l.Addr()), zap.Error(err))
 	}
 }
 

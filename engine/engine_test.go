@@ -185,7 +185,7 @@ func TestRunOfE4ClosesTheGate(t *testing.T) {
 }
 
 // The machine's clock was set back between two starts: the sweep's goes on from the last
-// record, and the gates' dates are held to the machine's.
+// record, and the gates' dates are compared with the machine's.
 func TestClockNeverGoesBack(t *testing.T) {
 	d := newDCC(t, servicerequests.NotRegistered)
 	o := options(t, d, newPlan(t, engine.Simulator, 1), t.TempDir())

@@ -91,7 +91,7 @@ func OpenLoadTest(ctx context.Context, o LoadOptions) (_ *LoadTest, err error) {
 	}
 	l.serving.Go(func() { // ends with Close
 		if err := l.server.Serve(l.inbox); !errors.Is(err, http.ErrServerClosed) {
-			o.Log.Error("the inbox answers no more", zap.Error(err))
+			o.Log.Error("inbox server ended", zap.Error(err))
 		}
 	})
 	return l, nil

@@ -92,7 +92,7 @@ func (e *Engine) watchPast(ctx context.Context, next, end uint64) {
 			}
 		}
 	}
-	e.o.Log.Debug("the records before the state hold", zap.Uint64("before_record", end))
+	e.o.Log.Debug("the chain before the kept state is whole", zap.Uint64("before_record", end))
 }
 
 // watchPlanned compares the journal's lines of the plan with the plan, during the sweep. If

@@ -15,7 +15,7 @@ import (
 	"safemode/engine/record"
 )
 
-// Damage in what a start has not read closes the gate, whoever comes upon it.
+// Damage in records that a start has not read closes the gate, whichever reader finds it.
 func TestDamageInThePastClosesTheGate(t *testing.T) {
 	const records = 600
 	path := filepath.Join(t.TempDir(), "journal.db")

@@ -48,7 +48,7 @@ func (e *Engine) awaitJournal(ctx context.Context) (err error) {
 		}
 		err := e.leftToDo(ctx)
 		if err == nil {
-			e.o.Log.Warn("takes the sweep over", zap.String("from", e.takeover.From), zap.Bool("handed_over", e.takeover.HandedOver))
+			e.o.Log.Warn("taking over the sweep", zap.String("from", e.takeover.From), zap.Bool("handed_over", e.takeover.HandedOver))
 			break
 		}
 		if err := e.awaitDatabase(ctx, err); err != nil {
@@ -84,10 +84,9 @@ func (e *Engine) standsByFor(err error) bool {
 	return errors.Is(err, journal.ErrInUse) && journal.IsAddress(e.o.Journal) && !e.o.Rehearsal
 }
 
-// ChangedError is the error of an engine that stood by until the files that its options were read
-// from had changed. It has taken nothing over. Open it again with options that are read anew and
-// with StoodBy set: an engine that stands by for weeks would else go on with old limits and
-// certificates.
+// ChangedError is the error of an engine that stood by until the files of its options changed. It
+// has taken nothing over. Read the options again, set StoodBy and call Open again: otherwise an
+// engine that stands by for weeks would go on with old limits and certificates.
 type ChangedError struct {
 	Takeover record.Takeover // from the engine that it stood by for
 }
@@ -142,10 +141,10 @@ func (e *Engine) standBy(ctx context.Context) error {
 	last, err := journal.StandBy(waiting, e.o.Journal, e.o.Commits, func(h record.Holder, fault error) {
 		e.standsBy.Store(&h)
 		if fault != nil {
-			e.o.Log.Warn("stands by, and the database does not answer", zap.Error(fault))
+			e.o.Log.Warn("standing by, and the database does not answer", zap.Error(fault))
 			return
 		}
-		e.o.Log.Info("stands by", zap.String("for", h.Name), zap.Time("since", h.Since))
+		e.o.Log.Info("standing by", zap.String("for", h.Name), zap.Time("since", h.Since))
 		if e.o.StandsBy != nil {
 			e.o.StandsBy(e.standbyStatus())
 		}
@@ -193,7 +192,7 @@ func (e *Engine) leftToDo(ctx context.Context) error {
 }
 
 // stoppedBy is who has stopped the whole sweep since its last start, and not handed it over
-// after that. Whoever had it may have been killed before it could end.
+// after that. The engine that had the sweep may have been killed before it could end.
 func (e *Engine) stoppedBy(ctx context.Context) (by string, err error) {
 	opened, err := e.journal.Latest(ctx, record.Opened)
 	if err != nil {
@@ -363,7 +362,7 @@ type standsBy string
 func (s standsBy) Error() string { return string(s) }
 
 // Is implements what [errors.Is] asks for.
-func (standsBy) Is(target error) bool { return target == console.ErrStandsBy } //nolint:errorlint // it is asked for that very one
+func (standsBy) Is(target error) bool { return target == console.ErrStandsBy }
 
 // standbyStatus is the status of an engine that stands by.
 func (e *Engine) standbyStatus() record.Status {

@@ -24,8 +24,8 @@ import (
 	"safemode/engine/sweep"
 )
 
-// Who has stood by takes no sweep over in which nothing is left to do, however it has come to
-// its end. It looks when nobody else may write any more: another may have been sooner.
+// An engine that has stood by takes over no sweep in which nothing is left to do, however it has
+// ended. It looks when nobody else may write any more: another may have been sooner.
 func TestNothingIsLeftToDo(t *testing.T) {
 	opened := record.Record{Kind: record.Opened, Body: record.Encode(record.Opening{SweepID: "abababababab", StoreFirst: true})}
 	closed := func(code string) record.Record {

@@ -270,7 +270,7 @@ func checkPlace(path string) error {
 		return nil
 	}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("journal %s: %w: it is no regular file", path, journal.ErrForeign)
+		return fmt.Errorf("journal %s: %w: it is not a regular file", path, journal.ErrForeign)
 	}
 	if err := durable.Writable(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("journal %s: %w", path, err)

@@ -41,7 +41,7 @@ func (e *Engine) openStories() console.Stories {
 		// The question's context does not end it: the index outlives the question.
 		x, err := index.Open(context.Background(), journal.Beside(e.o.Journal, e.o.CustodyDir)+indexSuffix, e.journal.ID(), e.journal)
 		if err != nil {
-			e.o.Log.Error("the page can tell no meter's story", zap.Error(err))
+			e.o.Log.Error("the page cannot show a meter's story", zap.Error(err))
 		}
 		e.index = x
 		return x, err
@@ -86,7 +86,7 @@ func (e *Engine) followJournal(ctx context.Context) {
 		return
 	}
 	if err := e.index.Follow(ctx); err != nil {
-		e.o.Log.Error("the index keeps up no more: the page tells older stories", zap.Error(err))
+		e.o.Log.Error("the index is not updated any more: the page tells older stories", zap.Error(err))
 	}
 }
 

@@ -6,7 +6,7 @@ type ResponseCode string
 // The response codes that this module acts on by name (DUIS 5.4 response code
 // list; meanings from public copies of DUIS clause 3.5).
 const (
-	Success       ResponseCode = "I0"   // a response is here; what the device said stands inside it
+	Success       ResponseCode = "I0"   // a response is here, with the device's answer in it
 	Acknowledged  ResponseCode = "I99"  // accepted and queued
 	NotAUser      ResponseCode = "E1"   // User or role not valid
 	NotInRole     ResponseCode = "E2"   // role may not send this service
@@ -55,9 +55,9 @@ const (
 	assumption = "assumption"
 )
 
-// codes is the table of known response codes. It is data, so that a code whose
-// meaning becomes known is a new row and nothing else. A code that is not here is held
-// for a person.
+// codes is the table of known response codes. It is data: when the meaning of a code
+// becomes known, it gets a new row. A request with a code that is not here waits for
+// a person.
 var codes = map[ResponseCode]codeRow{
 	Success:       {CodeSuccess, "a response is here", clause35},
 	Acknowledged:  {CodeAcknowledged, "accepted and queued", clause35},

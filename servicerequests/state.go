@@ -75,11 +75,11 @@ func ParsePaymentMode(text string) (PaymentMode, error) {
 }
 
 // SupplyState is the state of a meter's load switch or valve. A tamper lock
-// has no value of its own on the wire: it reads as Disabled.
+// has no value of its own in the wire format: it reads as Disabled.
 type SupplyState uint8
 
-// The supply states; the numbers on the wire differ between ESME and GSME and
-// are the codec's business.
+// The supply states. Their numbers in the wire format differ between ESME and GSME;
+// package gbcs has them.
 const (
 	UnknownSupply SupplyState = iota
 	Disabled                  // off; the consumer cannot turn it on

@@ -51,13 +51,13 @@ func (n count) plus(more count, times float64) count {
 	return n
 }
 
-// What cannot be left out, on each side.
+// The cryptography that cannot be left out, on each side.
 var (
 	// A critical request. The engine signs the request, the Pre-Command and the
 	// request that carries it, and verifies the DCC's Pre-Command and Response and
 	// the device's. The simulator verifies both requests and, for its device, the
-	// Pre-Command, and signs its two answers and the device's. (The device believes what
-	// the DCC has proven of the Pre-Command.)
+	// Pre-Command, and signs its two answers and the device's. (The device relies on the
+	// DCC's check of the Pre-Command.)
 	criticalEngine    = count{sign: 3, verify: 3}
 	criticalSimulator = count{sign: 3, verify: 3}
 

@@ -26,9 +26,9 @@ var points = [...]string{
 // all kills.
 const postsPerMeter = 7
 
-// director runs the machines and sees to it that the one that acts dies, again and again; of
-// two, that it rests or loses its database as well. It is one goroutine: who waits for
-// something tends to the machines meanwhile.
+// director runs the machines, and again and again kills the active one. Of two machines it also
+// suspends the active one, or cuts it off from its database. It is one goroutine: while it waits
+// for something it watches the machines.
 type director struct {
 	s      *scene
 	r      *Result
@@ -157,7 +157,7 @@ func (d *director) note(ctx context.Context, n *node) error {
 		if d.alone() && !d.quiet { // it dies while it starts as well
 			d.count(n.crashAt)
 		}
-	case strings.Contains(text, "messages of the DCC are not believed"): // it ran for longer without the second certificate than a kill should let it
+	case strings.Contains(text, "messages of the DCC cannot be proven"): // it ran for longer without the second certificate than a kill should let it
 		d.r.Halts++
 		return d.s.goOn(ctx, n)
 	case !d.alone() && fenced(text):
@@ -313,7 +313,7 @@ func (d *director) taken(ctx context.Context, n *node, run int, at string, since
 	if err != nil {
 		return at, err
 	}
-	if d.died.After(since) && d.died.Before(first) { // who had taken over, before it sent anything
+	if d.died.After(since) && d.died.Before(first) { // the machine that had taken over died before it sent anything
 		since = d.died
 	}
 	took := first.Sub(since)

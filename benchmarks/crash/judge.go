@@ -29,7 +29,7 @@ type truth struct {
 // complain says what is wrong, as it is found.
 func complain(format string, args ...any) { fmt.Fprintf(os.Stderr, "crash: "+format+"\n", args...) }
 
-// judge holds wire, journal, report and simulator against each other.
+// judge compares wire, journal, report and simulator with each other.
 func (s *scene) judge(ctx context.Context, person *operator, r *Result) error {
 	j, err := journal.OpenReadOnly(s.journal())
 	if err != nil {
@@ -102,7 +102,7 @@ func (s *scene) judgeWire(r *Result, leaving map[[32]byte]servicerequests.EUI, t
 	}
 }
 
-// judgeOrders holds what the operator ordered against the journal and the wire.
+// judgeOrders compares the operator's orders with the journal and the wire.
 func (s *scene) judgeOrders(r *Result, person *operator, ordered map[string]bool, leaving map[[32]byte]servicerequests.EUI) {
 	r.Orders, r.Released, r.Deleted, r.LeftAlone = person.orders, person.released, person.deleted, len(person.left)
 	for action, reply := range person.refused {
@@ -152,7 +152,7 @@ func (s *scene) judgeJournal(ctx context.Context, r *Result, rep *report.Report)
 	return nil
 }
 
-// judgeMeters holds every verdict against the meter. Nobody has pressed a button.
+// judgeMeters compares every verdict with the meter. Nobody has pressed a button.
 func (s *scene) judgeMeters(ctx context.Context, r *Result, person *operator, rep *report.Report) error {
 	r.Verdicts = map[string]int{}
 	for _, m := range rep.Meters {

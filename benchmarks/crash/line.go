@@ -74,7 +74,7 @@ func (l *line) carry(from, to net.Conn) {
 	}
 }
 
-// cut breaks all connections: what is under way may be done, and nobody hears of it.
+// cut breaks all connections: queries under way may be carried out, and their answers are lost.
 func (l *line) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -105,7 +105,7 @@ type Result struct {
 	LimitExcess float64 `json:"limit_excess"` // POSTs in the worst window beyond the limit and its burst
 	leeway      float64 // of these
 
-	// Of two machines.
+	// For two machines.
 	Suspended      int     `json:"suspended"`        // longer than the lease
 	CutOff         int     `json:"cut_off"`          // from the database, longer than the lease
 	Disturbed      int     `json:"disturbed"`        // suspended or cut off for a moment

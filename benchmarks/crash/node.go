@@ -27,7 +27,7 @@ type node struct {
 
 	certain bool // its process was started with all the DCC's certificates
 
-	// What follows is the director's.
+	// Only the director uses these.
 	now       *process
 	crashAt   string    // where the process kills itself; empty: nowhere
 	again     time.Time // when it is started again

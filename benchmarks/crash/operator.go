@@ -138,8 +138,8 @@ func (o *operator) some() (devices []servicerequests.EUI) {
 	return devices
 }
 
-// decide has the DCC release or delete what it holds back. Of what was deleted the sweep
-// must be told.
+// decide has the DCC release or delete quarantined requests. The sweep must be told of deleted
+// ones.
 func (o *operator) decide(ctx context.Context) {
 	text, err := get(ctx, "http://"+o.s.control+"/sim/v1/quarantine")
 	if err != nil {
@@ -200,7 +200,7 @@ func (o *operator) tell(ctx context.Context) {
 	}
 }
 
-// give gives the orders on the list. What is not answered stays on it.
+// give gives the orders on the list. An order without an answer stays on it.
 func (o *operator) give(ctx context.Context) {
 	at := o.s.operations()
 	if at == "" {

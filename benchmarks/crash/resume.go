@@ -58,8 +58,8 @@ func (s *scene) resume(ctx context.Context) (r Resumed, err error) {
 	}
 	r.JournalBytes = info.Size()
 
-	// Its state is older than what was written since, so the first start folds all of
-	// that. It keeps one, and is killed: the second start is the ordinary one.
+	// The state is older than the records that were written since, so the first start replays
+	// all of them. It keeps a state, and is killed: the second start is the ordinary one.
 	anew, err := s.firstSend(ctx, true)
 	if err != nil {
 		return r, err
@@ -107,7 +107,7 @@ func (s *scene) firstSend(ctx context.Context, keeps bool) (st start, err error)
 	})
 }
 
-// keptBy is the number of the record that vouches for the journal's state; 0 if none
+// keptBy is the number of the record that proves the journal's state; 0 if none
 // was kept.
 func (s *scene) keptBy(ctx context.Context) (uint64, error) {
 	j, err := journal.OpenReadOnly(s.journal())

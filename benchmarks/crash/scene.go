@@ -33,7 +33,7 @@ type setup struct {
 }
 
 // freshness is how long a read lets a meter be armed, on the sweep's clock. A sweep that
-// rests for longer reads all again: what a takeover takes should be less.
+// rests for longer reads all again: a takeover should take less.
 const freshness = 30 * time.Minute
 
 // clocks is how many times faster than real time the clocks run. Where a start is
@@ -53,7 +53,7 @@ func (s *setup) clocks() int {
 }
 
 // pace is how many POSTs the sweep may make in a second of real time: so few that it
-// lasts for all kills. Of two machines each acts for a while between two kills.
+// lasts for all kills. With two machines each acts for a while between two kills.
 func (s *setup) pace() int {
 	if s.nodes > 1 {
 		return 60
@@ -164,9 +164,8 @@ func (s *setup) lasts() time.Duration {
 	return time.Duration(s.meters*postsPerMeter)*time.Second/time.Duration(s.pace()) + time.Duration(s.kills)*each
 }
 
-// disturbances is what the profile of faults has beside them where something is killed:
-// what anomaly detection holds back, and when keys are replaced. Half of the meters are
-// done by then.
+// disturbances are added to the fault profile in runs that kill: a threshold of anomaly
+// detection, and the time when keys are replaced. Half of the meters are done by then.
 func (s *setup) disturbances() string {
 	if s.measured {
 		return ""

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// wire stands between processes and keeps the digests of what went by.
+// wire is a proxy between processes that keeps the digests of all messages.
 type wire struct {
 	taken    int           // the status that means so
 	patience time.Duration // with who takes connections, and answers nothing; 0: without end
@@ -36,8 +36,8 @@ func newWire(taken int, patience time.Duration) *wire {
 	return &wire{taken: taken, patience: patience, bodies: map[[32]byte]int{}, last: map[[32]byte]time.Time{}, accepted: map[[32]byte]int{}}
 }
 
-// listen hands on what comes to an address of its own to another. by says who sends now, and
-// to who takes it now.
+// listen passes connections on from an address of its own to another. by says which process
+// sends now, and to which one takes them.
 func (w *wire) listen(ctx context.Context, by func() int, to func() string) (address string, err error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")

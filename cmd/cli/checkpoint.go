@@ -3,8 +3,9 @@ package cli
 import (
 	"crypto/rand"
 	"fmt"
-	"io"
 	"os"
+
+	"safemode/engine/durable"
 
 	"golang.org/x/mod/sumdb/note"
 )
@@ -18,16 +19,8 @@ func CheckpointKey(out, name string) (public string, err error) {
 	if err != nil {
 		return "", Fail(Usage, fmt.Errorf("--name %q: %w", name, err))
 	}
-	if err := WriteFile(out, 0o600, line(private)); err != nil {
+	if err := WriteFile(out, 0o600, durable.Bytes([]byte(private+"\n"))); err != nil {
 		return "", err
 	}
-	return public, WriteFile(out+".pub", 0o644, line(public))
-}
-
-// line writes one line.
-func line(text string) func(io.Writer) error {
-	return func(w io.Writer) error {
-		_, err := io.WriteString(w, text+"\n")
-		return err
-	}
+	return public, WriteFile(out+".pub", 0o644, durable.Bytes([]byte(public+"\n")))
 }

@@ -127,6 +127,22 @@ func WriteFile(path string, mode fs.FileMode, write func(io.Writer) error) error
 	return nil
 }
 
+// Require marks flags that a command cannot do without.
+func Require(c *cobra.Command, flags ...string) {
+	for _, name := range flags {
+		_ = c.MarkFlagRequired(name) // fails only for a flag that does not exist
+	}
+}
+
+// Result shows what a command has made, as one line of JSON or in words.
+func Result(w io.Writer, asJSON bool, value any, format string, args ...any) error {
+	if asJSON {
+		return PrintJSON(w, value)
+	}
+	fmt.Fprintf(w, format, args...)
+	return nil
+}
+
 // MakeDir makes a folder for a command's results.
 func MakeDir(path string) error {
 	if err := os.MkdirAll(path, 0o700); err != nil {

@@ -34,7 +34,7 @@ const (
 // 14 that there are (assumption).
 const postsAhead = 4
 
-// onTheWay is how long what the door has let pass may be on its way to the DCC, in real time
+// onTheWay is how long a half that was allowed at the socket may take to the DCC, in real time
 // (assumption: on a machine that has much else to do).
 const onTheWay = 5 * time.Second
 

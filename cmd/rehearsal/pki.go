@@ -3,7 +3,6 @@ package rehearsal
 import (
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 
 	"safemode/cmd/cli"
 	"safemode/engine/direction"
+	"safemode/engine/durable"
 	"safemode/servicerequests/smki"
 )
 
@@ -51,11 +51,7 @@ func WritePKI(dir string, t smki.TestFolder) (_ []string, err error) {
 		if err := cli.MakeDir(filepath.Dir(path)); err != nil {
 			return nil, err
 		}
-		err := cli.WriteFile(path, 0o600, func(w io.Writer) error {
-			_, err := w.Write(files[name])
-			return err
-		})
-		if err != nil {
+		if err := cli.WriteFile(path, 0o600, durable.Bytes(files[name])); err != nil {
 			return nil, err
 		}
 	}

@@ -1,11 +1,13 @@
 package rehearsal
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"time"
 
 	"safemode/config"
+	"safemode/servicerequests/clock"
 )
 
 // Posts is how many POSTs two cores can follow, in a second of real time.
@@ -94,3 +96,21 @@ func setPace(c *config.Config, perSecond float64) {
 		c.Limits.Regions[region] = pace
 	}
 }
+
+// NewClock starts a rehearsal's clock: at begin, or now where that is zero. With
+// speed 0 it jumps.
+func NewClock(begin time.Time, speed float64) clock.Clock {
+	now := time.Now().UTC()
+	c := clock.Clock{Anchor: now.Truncate(time.Millisecond), Speed: cmp.Or(speed, jumpingSpeed)}
+	if !begin.IsZero() {
+		c = clock.Showing(begin, now, c.Speed)
+	}
+	if speed == 0 {
+		return c.Jumping()
+	}
+	return c.Start(time.Time{})
+}
+
+// jumpingSpeed is how fast a jumping clock runs where it cannot jump, for something waits for
+// real time; and what a span of real time counts by it.
+const jumpingSpeed = 600

@@ -57,7 +57,7 @@ writes nothing into the token.`,
 	}
 	c.Flags().StringVar(&path, "config", "", "the signer's configuration")
 	c.Flags().BoolVar(&asJSON, "json", false, "a line of JSON for each finding")
-	_ = c.MarkFlagRequired("config")
+	cli.Require(c, "config")
 	return c
 }
 

@@ -5,13 +5,12 @@ package main
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"safemode/cmd/cli"
+	"safemode/cmd/signercmd"
 	"safemode/config"
 	"safemode/engine/token"
 	"safemode/servicerequests"
-	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/smki"
 )
 
@@ -40,9 +39,9 @@ var keyKinds = []struct {
 	use        token.Use
 	uri        func(config.SignerIdentity) string
 }{
-	{"xml_signing", "xml-signing.pem", smki.SignsRequests, token.Signs, func(i config.SignerIdentity) string { return i.XMLSigning }},
-	{"digital_signing", "digital-signing.pem", smki.SignsPreCommands, token.Signs, func(i config.SignerIdentity) string { return i.DigitalSigning }},
-	{"key_agreement", "key-agreement.pem", smki.SupplierAgrees, token.Agrees, func(i config.SignerIdentity) string { return i.KeyAgreement }},
+	{"xml_signing", "xml-signing", smki.SignsRequests, token.Signs, func(i config.SignerIdentity) string { return i.XMLSigning }},
+	{"digital_signing", "digital-signing", smki.SignsPreCommands, token.Signs, func(i config.SignerIdentity) string { return i.DigitalSigning }},
+	{"key_agreement", "key-agreement", smki.SupplierAgrees, token.Agrees, func(i config.SignerIdentity) string { return i.KeyAgreement }},
 }
 
 // heldKey is a key that the configuration says is in the token.
@@ -63,7 +62,7 @@ func heldKeys(c *config.Signer) ([]heldKey, error) {
 				continue
 			}
 			name := fmt.Sprintf("identities[%d].%s", n, kind.name)
-			certificate, err := loadCertificate(filepath.Join(id.PKIDir, "supplier", kind.file), kind.purpose, id.EUI)
+			certificate, err := signercmd.Certificate(id, kind.file, kind.purpose)
 			if err != nil {
 				faults = append(faults, fmt.Errorf("%s: %w", name, err))
 				continue
@@ -75,22 +74,4 @@ func heldKeys(c *config.Signer) ([]heldKey, error) {
 		faults = append(faults, errors.New("no key of the configuration is in a token: name one by a URI, like xml_signing: \"pkcs11:object=xml-signing\""))
 	}
 	return list, cli.Fail(cli.Usage, errors.Join(faults...))
-}
-
-func loadCertificate(path string, purpose smki.Purpose, eui servicerequests.EUI) (*smki.Certificate, error) {
-	text, err := safefile.Read(path, safefile.Small, safefile.Own)
-	if err != nil {
-		return nil, err
-	}
-	certificate, err := smki.ParseCertificatePEM(text)
-	if err == nil {
-		err = certificate.CheckPurpose(purpose)
-	}
-	if err == nil && certificate.EUI != eui {
-		err = fmt.Errorf("the certificate belongs to %v, not to %v", certificate.EUI, eui)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return certificate, nil
 }

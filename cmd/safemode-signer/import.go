@@ -63,12 +63,10 @@ The file is left as it is: destroy it when the key has a backup of the token's o
 			if err != nil {
 				return tokenError(err)
 			}
-			if asJSON {
-				return cli.PrintJSON(io.out, map[string]any{"key": held.Name, "uri": uri})
+			if !asJSON {
+				fmt.Fprintf(io.err, "%s still holds the key: destroy it when the token has a backup\n", from)
 			}
-			fmt.Fprintf(io.out, "%s is in the token, and proven to be its certificate's: %s\n", held.Name, uri)
-			fmt.Fprintf(io.err, "%s still holds the key: destroy it when the token has a backup\n", from)
-			return nil
+			return cli.Result(io.out, asJSON, map[string]any{"key": held.Name, "uri": uri}, "%s is in the token, and proven to be its certificate's: %s\n", held.Name, uri)
 		},
 	}
 	c.Flags().StringVar(&path, "config", "", "the signer's configuration")
@@ -77,9 +75,7 @@ The file is left as it is: destroy it when the key has a backup of the token's o
 	c.Flags().StringVar(&password, "password-file", "", "file with the key file's password, which nobody else may read")
 	c.Flags().StringVar(&identity, "identity", "", "EUI of the identity; not needed where there is one")
 	c.Flags().BoolVar(&asJSON, "json", false, "one line of JSON")
-	for _, name := range []string{"config", "key", "from"} {
-		_ = c.MarkFlagRequired(name)
-	}
+	cli.Require(c, "config", "key", "from")
 	return c
 }
 

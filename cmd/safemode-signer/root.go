@@ -4,11 +4,17 @@ package main
 
 import (
 	"context"
+	"crypto"
+	"crypto/ecdsa"
 	"io"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 
 	"safemode/cmd/cli"
+	"safemode/cmd/signercmd"
+	"safemode/config"
+	"safemode/engine/token"
 )
 
 // stdio is where a command reads and writes: results to out, talk to err.
@@ -45,4 +51,28 @@ Exit codes: 0 done; 1 failed; 2 wrong usage or bad input; 3 refused by the token
 	root.AddCommand(newCheck(io), newImport(io))
 	root.AddCommand(program(io).Commands()...)
 	return root
+}
+
+// program is the running signer's commands, with a token.
+func program(streams stdio) signercmd.Program {
+	return signercmd.Program{
+		Name: "safemode-signer", Out: streams.out, Err: streams.err, Logger: cli.NewLogger,
+		Token: func(ctx context.Context, c *config.Signer, log *zap.Logger) (signercmd.Token, error) {
+			o := tokenOptions(c.PKCS11)
+			o.Log = log
+			t, err := token.Open(ctx, o)
+			if err != nil {
+				return nil, tokenError(err)
+			}
+			return opened{t}, nil
+		},
+	}
+}
+
+// opened is a token whose keys are [crypto.Signer]s.
+type opened struct{ *token.Token }
+
+func (o opened) Signer(ctx context.Context, uri string, public *ecdsa.PublicKey) (crypto.Signer, error) {
+	key, err := o.Token.Signer(ctx, uri, public)
+	return key, tokenError(err)
 }

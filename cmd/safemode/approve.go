@@ -59,14 +59,14 @@ up or have expired.`,
 			if err != nil {
 				return err
 			}
-			who := direction.Signatory{Name: cert.CommonName, Key: direction.Fingerprint(cert)}
+			who := signatoryOf(cert)
 			switch {
 			case cert.IsTest() != (p.Environment == engine.Simulator):
 				return failWith(exitRefused, fmt.Errorf("%s: issued by %s, and the plan is for environment %s", certFile, cert.Issuer, p.Environment))
 			case p.Record == nil:
-				return failWith(exitRefused, errors.New("the direction of this plan was not signed: have its recorder sign it, and plan anew"))
+				return failWith(exitRefused, errors.New("the direction of this plan was not signed: have its recorder sign it, and make a new plan"))
 			case p.Custody == nil || len(p.Signature) == 0:
-				return failWith(exitRefused, fmt.Errorf("%q, who prepared this plan, has not signed it: plan anew with --cert and --key", p.PreparedBy.Name))
+				return failWith(exitRefused, fmt.Errorf("%q, who prepared this plan, has not signed it: make a new plan with --cert and --key", p.PreparedBy.Name))
 			case who.Same(p.PreparedBy):
 				return failWith(exitRefused, fmt.Errorf("%s has prepared this plan: who has prepared a plan may not approve it", who.Name))
 			case who.Same(p.Record.RecordedBy):
@@ -92,13 +92,10 @@ up or have expired.`,
 				return err
 			}
 			now := time.Now()
-			terms := direction.Terms{
-				PlanSHA256: p.SHA256, Header: p.Digest(), SweepID: p.SweepID(), Environment: p.Environment, Journal: p.Journal, Custody: p.Custody.ID,
-				Purpose: on.Purpose, Subject: on.Subject, Resumes: resumes,
-				IssuedAt: now, ExpiresAt: now.Add(valid), Approver: who,
-			}
+			terms := termsOf(p, who, now, valid)
+			terms.Purpose, terms.Subject, terms.Resumes = on.Purpose, on.Subject, resumes
 			showTerms(io, p, &terms, on.stop)
-			doubts := p.Doubts(laterOf(now, p.StartsAt))
+			doubts := p.Doubts(now)
 			for _, doubt := range doubts {
 				fmt.Fprintf(io.err, "WARNING: %s\n", doubt)
 			}
@@ -118,18 +115,11 @@ up or have expired.`,
 			if err != nil {
 				return failWith(exitFailed, err)
 			}
-			if asJSON {
-				if err := printJSON(io.out, a); err != nil {
-					return err
-				}
-			} else {
-				fmt.Fprintf(io.out, "%s: %s of sweep %s approved by %s until %s\n", path, a.Purpose, a.SweepID, who.Name, a.ExpiresAt.Format(time.RFC3339))
+			if err := printResult(io.out, asJSON, a, "%s: %s of sweep %s approved by %s until %s\n", path, a.Purpose, a.SweepID, who.Name, a.ExpiresAt.Format(time.RFC3339)); err != nil {
+				return err
 			}
 			if on.Purpose != direction.Accept {
-				w := wayHere(io)
-				over(&w.Config, configPath)
-				over(&w.Plan, planDir)
-				over(&w.Journal, journalPath)
+				w := wayHere(io, config.Night{Config: configPath, Plan: planDir, Journal: journalPath})
 				w.begun = journalPath != ""
 				w.say(io, w.approve(c.Context(), io, direction.Occasion{PlanSHA256: p.SHA256, Purpose: on.Purpose, Subject: on.Subject}))
 			}
@@ -139,7 +129,7 @@ up or have expired.`,
 	f := c.Flags()
 	f.StringVar(&planDir, "plan", "", "folder of the frozen plan")
 	f.StringVar(&journalPath, "journal", "", "approve that the sweep of this journal goes on: "+journalFlag)
-	f.StringVar(&configPath, "config", "", "configuration of the sweep, whose roster says who may approve")
+	f.StringVar(&configPath, "config", "", "configuration of the sweep: its roster says who may approve")
 	f.StringVar(&portfolioPath, "portfolio", "", "the portfolio that the plan was made of")
 	f.StringVar(&subject, "subject", "", "with --accept: what is accepted, as safemode signer accept names it; instead of --journal and --config")
 	f.BoolVar(&accept, "accept", false, "approve that this journal, restored from a backup, or this folder of counters, copied or restored, is taken for the one (safemode custody accept); with --journal and --config")
@@ -149,12 +139,25 @@ up or have expired.`,
 	f.BoolVar(&knowing, "knowing", false, "with --yes: sign although the plan outlives its direction or misses a deadline, which was read")
 	f.BoolVar(&asJSON, "json", false, "one line of JSON")
 	addIdentityFlags(c, &certFile, &keyFile)
-	_ = c.MarkFlagRequired("plan")
+	required(c, "plan")
 	return c
 }
 
-// checkApprover refuses who may not approve a plan by a configuration's roster; without a
-// configuration only the sweep itself says so.
+// signatoryOf is the person of a certificate, as the texts that they sign name them.
+func signatoryOf(cert *smki.Certificate) direction.Signatory {
+	return direction.Signatory{Name: cert.CommonName, Key: direction.Fingerprint(cert)}
+}
+
+// termsOf are the terms of the approval of a plan's start, from now on for so long.
+func termsOf(p *plan.Plan, who direction.Signatory, now time.Time, valid time.Duration) direction.Terms {
+	return direction.Terms{
+		PlanSHA256: p.SHA256, Header: p.Digest(), SweepID: p.SweepID(), Environment: p.Environment, Journal: p.Journal, Custody: p.Custody.ID,
+		Purpose: direction.Start, IssuedAt: now, ExpiresAt: now.Add(valid), Approver: who,
+	}
+}
+
+// checkApprover refuses a person who may not approve a plan by a configuration's roster. Without
+// a configuration only the sweep itself refuses them.
 func checkApprover(ctx context.Context, configPath string, p *plan.Plan, who direction.Signatory) error {
 	if configPath == "" {
 		return nil
@@ -170,9 +173,7 @@ func checkApprover(ctx context.Context, configPath string, p *plan.Plan, who dir
 	case string(conf.Environment) != p.Environment:
 		return failWith(exitRefused, fmt.Errorf("the plan is for environment %s, the configuration for %s", p.Environment, conf.Environment))
 	case roster == nil:
-		return failWith(exitRefused, fmt.Errorf("%s names no roster: nobody's approval counts", configPath))
-	case p.Record == nil:
-		return failWith(exitRefused, errors.New("the direction of this plan was not signed: have its recorder sign it, and plan anew"))
+		return failWith(exitRefused, fmt.Errorf("%s names no roster, so no approval counts", configPath))
 	}
 	revoked, err := revokedBy(ctx, conf)
 	if err != nil {
@@ -267,7 +268,7 @@ func occasionOf(ctx context.Context, p *plan.Plan, journalPath, configPath strin
 func showTerms(io stdio, p *plan.Plan, t *direction.Terms, stop authority.Stop) {
 	say := func(format string, args ...any) { fmt.Fprintf(io.err, format+"\n", args...) }
 	say("%d meters (%d electricity, %d gas) in %d homes; %d rows rejected, and %d SMETS1 meters that are sent nothing; %d of the meters suppressed",
-		p.Counts.Targets, p.Counts.Electricity, p.Counts.Gas, p.Counts.Homes, p.Counts.Rejected-p.Counts.SMETS1, p.Counts.SMETS1, suppressedIn(p))
+		p.Counts.Targets, p.Counts.Electricity, p.Counts.Gas, p.Counts.Homes, p.Counts.Rejected-p.Counts.SMETS1, p.Counts.SMETS1, p.Counts.Suppressed)
 	var srvs []string
 	for srv, n := range p.Estimate.Requests {
 		srvs = append(srvs, fmt.Sprintf("%s: %d", srv, n))
@@ -305,28 +306,16 @@ func showTerms(io stdio, p *plan.Plan, t *direction.Terms, stop authority.Stop) 
 	say("  prepared by %s at %s", quoted(p.PreparedBy.Name), p.CreatedAt.UTC().Format(time.RFC3339))
 	say("  journal %s, custody %s", quoted(p.Journal), quoted(p.Custody.ID))
 	say("sweep %s of the plan with this digest, which both approvers compare:", t.SweepID)
-	digest := t.PlanSHA256
-	for len(digest) > 32 {
-		say("  %s %s %s %s", digest[:8], digest[8:16], digest[16:24], digest[24:32])
-		digest = digest[32:]
+	for row := range slices.Chunk([]byte(t.PlanSHA256), 32) {
+		say("  %s %s %s %s", row[:8], row[8:16], row[16:24], row[24:])
 	}
-	say("  %s %s %s %s", digest[:8], digest[8:16], digest[16:24], digest[24:])
-}
-
-func suppressedIn(p *plan.Plan) (n int) {
-	for i := range p.Targets {
-		if p.Targets[i].Suppressed {
-			n++
-		}
-	}
-	return n
 }
 
 // confirmBy has a person type a sweep's id.
 func confirmBy(io stdio, id, what string) error {
 	fmt.Fprintf(io.err, "type the sweep's id %s: ", what)
 	if !flushed(io.err, 10*time.Second) {
-		return failWith(exitRefused, errors.New("not confirmed: standard error is not read, so nobody has seen what is to be confirmed"))
+		return failWith(exitRefused, errors.New("not confirmed: nobody reads standard error, so nobody has seen what must be confirmed"))
 	}
 	line, _ := bufio.NewReader(io.in).ReadString('\n')
 	if in, ok := io.in.(*os.File); !ok || !term.IsTerminal(int(in.Fd())) || line == "" {

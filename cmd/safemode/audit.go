@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"safemode/cmd/cli"
 	"safemode/engine/audit"
 	"safemode/engine/custody"
 	"safemode/engine/journal"
@@ -22,14 +23,16 @@ func newAudit(streams stdio) *cobra.Command {
 		Use:   "audit --journal FILE [--backup FILE]... [--custody-dir DIR] [--checkpoints FILE --checkpoint-key FILE]",
 		Short: "Prove or disprove what a journal promises",
 		Long: `Reads a journal, and the backups and custody files given, and says of each claim
-whether it is proven, with how many records it was held against: the chain of evidence
-is intact, no originator counter was used twice or out of order, nothing was sent that
-the journal did not know before or the direction does not cover, and each start was
-approved by two who were on the roster then. With --config the roster must be signed by
-whom that configuration pins. It asks nobody. With
-checkpoints and the public key that checks them it also shows that nothing was rewritten
-or cut off since they were made; take a copy that was kept elsewhere. Of a damaged journal it names the first bad record and what was done
-to it, and says what is still proven.
+whether it is proven, and by how many records: the chain of evidence is intact, no
+originator counter was used twice or out of order, nothing was sent that the journal did
+not know before or the direction does not cover, and each start was approved by two who
+were on the roster then. With --config the roster must be signed by whom that
+configuration pins. It asks nobody.
+
+With checkpoints, and the public key that checks them, it also shows that nothing was
+rewritten or cut off since they were made; take a copy that was kept elsewhere. Of a
+damaged journal it names the first bad record and what was done to it, and says what is
+still proven.
 
 Exit codes: 0 proven, 4 not proven, 2 a file cannot be read or is no journal.`,
 		Example: `  safemode audit --journal journal.db
@@ -51,7 +54,7 @@ Exit codes: 0 proven, 4 not proven, 2 a file cannot be read or is no journal.`,
 					return err
 				}
 				if conf.Roster.Named() {
-					if o.RosterSignedBy, err = loadCertificate(conf.Roster.SignedBy); err != nil {
+					if o.RosterSignedBy, err = cli.Certificate(conf.Roster.SignedBy); err != nil {
 						return err
 					}
 				}
@@ -83,7 +86,7 @@ Exit codes: 0 proven, 4 not proven, 2 a file cannot be read or is no journal.`,
 	f.StringVar(&o.Checkpoints, "checkpoints", "", "signed notes that pin the journal")
 	f.StringVar(&checkpointKey, "checkpoint-key", "", "the public key that checks them (.pub of journal key)")
 	f.BoolVar(&asJSON, "json", false, "one line of JSON")
-	_ = c.MarkFlagRequired("journal")
+	required(c, "journal")
 	c.MarkFlagsRequiredTogether("checkpoints", "checkpoint-key")
 	return c
 }

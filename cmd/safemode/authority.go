@@ -1,21 +1,21 @@
 package main
 
 import (
-	"crypto/ecdsa"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
+	"safemode/cmd/cli"
 	"safemode/config"
 	"safemode/engine"
 	"safemode/engine/direction"
 	"safemode/engine/durable"
 	"safemode/engine/journal"
 	"safemode/engine/plan"
-	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/smki"
 )
 
@@ -24,7 +24,7 @@ func loadRoster(c *config.Config) (*direction.Roster, error) {
 	if !c.Roster.Named() {
 		return nil, nil
 	}
-	pinned, err := loadCertificate(c.Roster.SignedBy)
+	pinned, err := cli.Certificate(c.Roster.SignedBy)
 	if err != nil {
 		return nil, err
 	}
@@ -35,8 +35,8 @@ func loadRoster(c *config.Config) (*direction.Roster, error) {
 	return roster, failWith(exitUsage, err)
 }
 
-// trustOf is what the certificate of a person who signs now is held to. What revocation
-// lists say is asked when the sweep starts.
+// trustOf has the authorities that check the certificate of a person who signs now. Revocation
+// lists are checked when the sweep starts.
 func trustOf(c *config.Config) direction.Trust {
 	var faults []error
 	authorities := smki.Trust(loadCertificates(c.DCC.Authorities, &faults))
@@ -45,9 +45,9 @@ func trustOf(c *config.Config) direction.Trust {
 	}}
 }
 
-// gatesOf makes the gates that a configuration describes, and has the engine believe
-// nobody whom their revocation lists name. Those that only look write nothing. With an error
-// no list is remembered.
+// gatesOf makes the gates that a configuration describes, and has the engine refuse everybody
+// whom their revocation lists name. If looks, they write nothing. After an error no list is
+// remembered.
 func gatesOf(c *config.Config, o *engine.Options, looks bool) (_ *direction.Gates, unremembered error) {
 	g := direction.GateOptions{Direction: &o.Plan.Direction, MaxAge: c.Gates.MaxAge, Poll: 500 * time.Millisecond}
 	if len(c.Gates.RevocationLists) > 0 || len(c.Gates.PeerRevocationLists) > 0 || c.Gates.CheckExpiry {
@@ -175,34 +175,6 @@ func widened(c *config.Config, p *plan.Plan) error {
 	if len(faults) == 0 {
 		return nil
 	}
-	slices.SortFunc(faults, func(a, b error) int {
-		if a.Error() < b.Error() {
-			return -1
-		}
-		return 1
-	})
-	return fmt.Errorf("the configuration allows more than the plan that was approved; plan anew and have it approved:\n%w", errors.Join(faults...))
-}
-
-// loadPerson reads a person's certificate and key. The key is a secret of theirs.
-func loadPerson(certFile, keyFile string) (*smki.Certificate, *ecdsa.PrivateKey, error) {
-	cert, err := loadCertificate(certFile)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := cert.CheckPurpose(smki.Approves); err != nil {
-		return nil, nil, failWith(exitRefused, fmt.Errorf("%s: %w", certFile, err))
-	}
-	text, err := safefile.Read(keyFile, safefile.Small, safefile.Secret)
-	if err != nil {
-		return nil, nil, failWith(exitUsage, fmt.Errorf("--key: %w", err))
-	}
-	key, err := smki.ParsePrivateKeyPEM(text)
-	if err != nil {
-		return nil, nil, failWith(exitUsage, fmt.Errorf("%s: %w", keyFile, err))
-	}
-	if err := cert.CheckKey(&key.PublicKey); err != nil {
-		return nil, nil, failWith(exitUsage, fmt.Errorf("%s: %w", keyFile, err))
-	}
-	return cert, key, nil
+	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return fmt.Errorf("the configuration allows more than the plan that was approved; make a new plan and have it approved:\n%w", errors.Join(faults...))
 }

@@ -86,7 +86,7 @@ func TestSweepNeedsTwoApprovers(t *testing.T) {
 		t.Fatal(err)
 	}
 	putFile(t, forged[0], []byte(strings.Replace(string(text), `"resumes": 100`, `"resumes": 900`, 1)))
-	refused("forged", "the signature does not hold")
+	refused("forged", "the signature is not valid")
 
 	// A configuration that allows more than what was approved; less is fine.
 	s.configure(t, "wider.yaml", "policy:\n", "policy:\n  arm_tries: 9\n")

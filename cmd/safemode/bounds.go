@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"math"
 
+	"safemode/cmd/cli"
 	"safemode/config"
 	"safemode/engine/authority"
 	"safemode/engine/direction"
@@ -17,7 +19,7 @@ type bound struct {
 	wider func(now, planned float64) bool
 }
 
-// What loosens a setting.
+// Comparisons that say whether a setting was loosened.
 func more(now, planned float64) bool { return now > planned }
 func less(now, planned float64) bool { return now < planned }
 
@@ -34,12 +36,12 @@ func orNone(v float64) float64 {
 	return v
 }
 
-// otherOrNone is of settings of which neither more nor less is stricter.
+// otherOrNone is for settings of which neither more nor less is stricter.
 func otherOrNone(now, planned float64) bool { return planned != 0 && now != planned }
 
-// boundsOf are the settings of a configuration that a plan binds, but for those that have
-// a place of their own in it. A plan without one of them, of an older program, binds it to
-// the default.
+// boundsOf are the settings of a configuration that a plan binds, without those that have
+// a field of their own in it. A plan of an older program may lack one: then it binds the
+// default.
 func boundsOf(c *config.Config) []bound {
 	yes := func(is bool) float64 {
 		if is {
@@ -111,31 +113,23 @@ func settingsOf(c *config.Config) map[string]float64 {
 	return all
 }
 
-// sourcesOf are what evidence is taken from: what a plan names of these must stay in the
-// configuration, and more may come.
+// sourcesOf are the files and URLs of evidence: those that a plan names must stay in the
+// configuration, and others may be added.
 func sourcesOf(c *config.Config) map[string][]string {
-	all := map[string][]string{}
-	if len(c.Gates.RevocationLists) > 0 {
-		all["gates.revocation_lists"] = c.Gates.RevocationLists
+	all := map[string][]string{
+		"gates.revocation_lists": c.Gates.RevocationLists, "gates.peer_revocation_lists": c.Gates.PeerRevocationLists,
+		"gates.mpids_file": {c.Gates.MPIDsFile}, "gates.freeze_file": {c.Gates.FreezeFile},
 	}
-	if len(c.Gates.PeerRevocationLists) > 0 {
-		all["gates.peer_revocation_lists"] = c.Gates.PeerRevocationLists
-	}
-	if c.Gates.MPIDsFile != "" {
-		all["gates.mpids_file"] = []string{c.Gates.MPIDsFile}
-	}
-	if c.Gates.FreezeFile != "" {
-		all["gates.freeze_file"] = []string{c.Gates.FreezeFile}
-	}
+	maps.DeleteFunc(all, func(_ string, names []string) bool { return len(names) == 0 || names[0] == "" })
 	return all
 }
 
-// rosterSource is the source whose name is the key that the roster is signed with.
+// rosterSource is the source that is named by the key that signs the roster.
 const rosterSource = "roster.signed_by"
 
 // pinned names the key that a configuration's roster is signed with.
 func pinned(c *config.Config) ([]string, error) {
-	cert, err := loadCertificate(c.Roster.SignedBy)
+	cert, err := cli.Certificate(c.Roster.SignedBy)
 	if err != nil {
 		return nil, err
 	}

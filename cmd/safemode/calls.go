@@ -35,10 +35,10 @@ func (f *callFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.journal, "journal", "", "the sweep's journal")
 	c.Flags().StringVar(&f.record, "calls", "", "the record of calls (default beside the journal, with "+callbook.Suffix+" added to its name)")
 	c.Flags().BoolVar(&f.asJSON, "json", false, "one line of JSON")
-	_ = c.MarkFlagRequired("journal")
+	required(c, "journal")
 }
 
-// read folds the journal and reads the record.
+// read reads the journal and the record.
 func (f *callFlags) read(ctx context.Context) (*report.Report, []callbook.Call, error) {
 	if f.record == "" {
 		f.record = callbook.Beside(f.journal)
@@ -96,17 +96,13 @@ The format follows the name: .xlsx is a workbook, in which every cell is text. g
 			if err := writeFile(out, 0o600, write); err != nil {
 				return err
 			}
-			if f.asJSON {
-				return printJSON(std.out, list.Progress)
-			}
-			fmt.Fprintf(std.out, "%s: %d meters to call about: %d done, %d tried, %d not tried yet\n", out, list.Progress.ToCall,
-				list.Progress.Done, list.Progress.Tried, list.Progress.ToCall-list.Progress.Done-list.Progress.Tried)
-			return nil
+			n := list.Progress
+			return printResult(std.out, f.asJSON, n, "%s: %d meters to call about: %d done, %d tried, %d not tried yet\n", out, n.ToCall, n.Done, n.Tried, n.ToCall-n.Done-n.Tried)
 		},
 	}
 	f.add(c)
 	c.Flags().StringVar(&out, "out", "", "file to write, .csv or .xlsx; replaced if it exists")
-	_ = c.MarkFlagRequired("out")
+	required(c, "out")
 	return c
 }
 
@@ -155,11 +151,8 @@ an outcome was rejected.`,
 				return failWith(exitFailed, err)
 			}
 			taken := map[string]any{"added": added, "known": len(good) - added, "blank": blank, "rejected": len(bad), "rejects": rejects, "record": f.record}
-			if f.asJSON {
-				err = printJSON(std.out, taken)
-			} else {
-				fmt.Fprintf(std.out, "%d calls taken in, %d were known, %d rows say nothing, %d rejected; the rejected are in %s\n", added, len(good)-added, blank, len(bad), rejects)
-			}
+			err = printResult(std.out, f.asJSON, taken, "%d calls taken in, %d were known, %d rows say nothing, %d rejected; the rejected are in %s\n",
+				added, len(good)-added, blank, len(bad), rejects)
 			if err == nil && len(good) == 0 && len(bad) > 0 {
 				err = failWith(exitUsage, fmt.Errorf("%s: no good row: %w", args[0], bad[0]))
 			}
@@ -192,11 +185,12 @@ func homesOf(r *report.Report) func(string) (string, bool) {
 }
 
 func writeRejectedCalls(w io.Writer, bad []*callbook.RowError) error {
-	rows := [][]string{{"line", "mpxn", "reason"}}
+	out := table.NewWriter(w)
+	out.Write("line", "mpxn", "reason")
 	for _, e := range bad {
-		rows = append(rows, []string{strconv.Itoa(e.Line), e.MPxN, e.Reason})
+		out.Write(strconv.Itoa(e.Line), e.MPxN, e.Reason)
 	}
-	return table.NewWriter(w).WriteAll(rows)
+	return out.End()
 }
 
 // sameFile says whether two names are of one file that is there.
@@ -209,8 +203,8 @@ func sameFile(a, b string) bool {
 	return err == nil && os.SameFile(one, other)
 }
 
-// calledBeside adds the record beside a journal to what a report is written with. Where it
-// cannot be read, the report says nothing of calls, and the reader is told.
+// calledBeside adds the record beside a journal to a report's options. If it cannot be read, the
+// report has no calls, and the reader is told.
 func calledBeside(std stdio, r *report.Report, journalPath string, o *report.Options) {
 	o.Say = advice.NextFor
 	path := callbook.Beside(journalPath)

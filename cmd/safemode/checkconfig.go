@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"safemode/config"
 )
 
 func newCheckConfig(io stdio) *cobra.Command {
@@ -18,8 +20,7 @@ func newCheckConfig(io stdio) *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(io.out, "%s: valid (environment %s, %d identities)\n", args[0], c.Environment, len(c.Identities))
-			w := wayHere(io)
-			over(&w.Config, args[0])
+			w := wayHere(io, config.Night{Config: args[0]})
 			w.say(io, w.afterConfig())
 			return nil
 		},

@@ -32,7 +32,7 @@ and copies of the checkpoints to somebody else: only then do they pin anything.`
 	}
 	c.Flags().StringVar(&out, "out", "", "file of the private key; a new one")
 	c.Flags().StringVar(&name, "name", "safemode", "name of the key, like a host's")
-	_ = c.MarkFlagRequired("out")
+	required(c, "out")
 	return c
 }
 

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -17,6 +16,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"safemode/cmd/cli"
+	"safemode/config"
 	"safemode/engine"
 	"safemode/engine/advice"
 	"safemode/engine/console"
@@ -52,7 +53,7 @@ how the sweep ended. --config and --plan are then named in the commands that it 
 			}
 			status, err := ask()
 			if err != nil {
-				w := wayHere(io)
+				w := wayHere(io, config.Night{})
 				w.say(io, w.stands())
 				return err
 			}
@@ -121,10 +122,10 @@ func (o *operations) addFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.address, "operations", defaultOperations, "operations address of the sweep: host:port, or https://host:port")
 	f.StringVar(&o.tokenFile, "token-file", "", "file with your operations token, where the sweep asks for one")
-	f.StringVar(&o.authorities, "ca", "", "PEM file of who may vouch for the sweep's TLS certificate (default the system's)")
+	f.StringVar(&o.authorities, "ca", "", "PEM file with the authorities of the sweep's TLS certificate (default the system's)")
 }
 
-// base is the address as a URL. What goes to another machine goes by https.
+// base is the address as a URL. Another machine is asked by https only.
 func (o *operations) base() (string, error) {
 	address := o.address
 	if !strings.Contains(address, "://") {
@@ -138,15 +139,10 @@ func (o *operations) base() (string, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Port() == "" || strings.Trim(u.Path, "/") != "" || u.User != nil || u.RawQuery != "" {
 		return "", failWith(exitUsage, fmt.Errorf("--operations %q: want host:port or https://host:port", o.address))
 	}
-	if u.Scheme == "http" && o.tokenFile != "" && !isLoopback(u.Hostname()) {
+	if u.Scheme == "http" && o.tokenFile != "" && !config.OnThisMachine(u.Hostname()) {
 		return "", failWith(exitUsage, fmt.Errorf("--operations %q: a token goes to another machine by https only", o.address))
 	}
 	return u.Scheme + "://" + u.Host, nil
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // client trusts who --ca names. It follows no redirect: the token is for one address.
@@ -154,7 +150,7 @@ func (o *operations) client() (*http.Client, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if o.authorities != "" {
 		var err error
-		if c.RootCAs, err = loadPool(o.authorities); err != nil {
+		if c.RootCAs, err = cli.Pool(o.authorities); err != nil {
 			return nil, failWith(exitUsage, fmt.Errorf("--ca: %w", err))
 		}
 	}

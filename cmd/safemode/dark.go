@@ -28,7 +28,7 @@ type darkFlags struct {
 }
 
 func (d *darkFlags) add(f *pflag.FlagSet, dry string) {
-	f.DurationVar(&d.over, "dark-hours", 0, dry+"reckon home-hours without supply over so long, like 168h: of a living winter fleet swept by hours at risk, "+
+	f.DurationVar(&d.over, "dark-hours", 0, dry+"count home-hours without supply over so long, like 168h: of a living winter fleet swept by hours at risk, "+
 		"swept once more in the portfolio's order, and not swept")
 	f.BoolVar(&d.topUps, "top-ups", false, dry+"with --dark-hours, consumers can still top up (ASSUMPTION; default: the supplier has failed, nobody can)")
 }
@@ -116,19 +116,24 @@ func (r *dryRun) inOrder(ctx context.Context, io stdio, conf *config.Config, p *
 
 // readDevices lists the devices of a portfolio's good rows, in order.
 func readDevices(path string) (devices []servicerequests.EUI, err error) {
-	err = readPortfolio(path, func(rows iter.Seq2[portfolio.Row, error]) error {
+	err = goodRows(path, func(row portfolio.Row) { devices = append(devices, row.Device) })
+	return devices, err
+}
+
+// goodRows has the rows of a portfolio read that are not rejected.
+func goodRows(path string, take func(portfolio.Row)) error {
+	return readPortfolio(path, func(rows iter.Seq2[portfolio.Row, error]) error {
 		for row, err := range rows {
-			if _, rejected := errors.AsType[*portfolio.RowError](err); rejected {
-				continue
-			}
-			if err != nil {
+			_, rejected := errors.AsType[*portfolio.RowError](err)
+			switch {
+			case err == nil:
+				take(row)
+			case !rejected:
 				return err
 			}
-			devices = append(devices, row.Device)
 		}
 		return nil
 	})
-	return devices, err
 }
 
 // checkWithin refuses a plan with a target that is not in a portfolio; no portfolio

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,13 +33,13 @@ func newDemo(io stdio) *cobra.Command {
 		Use:   "demo",
 		Short: "A whole directed sweep with nothing prepared",
 		Long: `Makes a test PKI, a fleet, a portfolio and a direction, starts the simulated DCC and
-its meters on loopback ports in this process, plans, sweeps, reports, and holds
-every claim of the report against the simulator's truth. Everything between the two
+its meters on loopback ports in this process, plans, sweeps, reports, and compares
+every claim of the report with the simulator's truth. Everything between the two
 sides is real: DUIS XML, XML signatures, GBCS, SMKI certificates, HTTP.
 
-Both sides hold to one clock. It stands still while anything is under way and jumps
-to what is next, so days pass in seconds, with the shipped settings, and what comes of
-it does not hang on how busy the machine is. --speed has it run on evenly instead, to
+Both sides share one clock. It stands still while anything is under way and jumps
+to what is next. So days pass in seconds, with the shipped settings, and the result
+does not depend on how busy the machine is. With --speed it runs on evenly instead, to
 watch; then some settings make room for a machine that is late, and are named.
 Latencies and the shares of troubled meters are assumptions.`,
 		Example: `  safemode demo
@@ -92,7 +91,13 @@ func demo(ctx context.Context, io stdio, meters int, pace float64, flags rehears
 	if err != nil {
 		return failWith(exitUsage, fmt.Errorf("--meters: %w", err))
 	}
-	dir, err := demoDir(out)
+	dir := out
+	if out == "" {
+		dir, err = os.MkdirTemp("", "safemode-demo-")
+		err = failWith(exitFailed, err)
+	} else {
+		err = newFolder(out)
+	}
 	if err != nil {
 		return err
 	}
@@ -169,14 +174,7 @@ func signFile(path, base string) error {
 	if err != nil {
 		return failWith(exitFailed, err)
 	}
-	signature, err := direction.Sign(key, text)
-	if err != nil {
-		return failWith(exitFailed, err)
-	}
-	return writeFile(path+direction.SignatureSuffix, 0o600, func(w io.Writer) error {
-		_, err := w.Write(signature)
-		return err
-	})
+	return writeSignature(path, key, text)
 }
 
 // testApproval is a test approver's approval of a plan.
@@ -185,13 +183,7 @@ func testApproval(p *plan.Plan, planDir, base string) error {
 	if err != nil {
 		return err
 	}
-	now := time.Now()
-	a, err := direction.Approve(direction.Terms{
-		PlanSHA256: p.SHA256, Header: p.Digest(), SweepID: p.SweepID(), Environment: p.Environment, Purpose: direction.Start,
-		Journal: p.Journal, Custody: p.Custody.ID,
-		IssuedAt: now, ExpiresAt: now.Add(24 * time.Hour),
-		Approver: direction.Signatory{Name: cert.CommonName, Key: direction.Fingerprint(cert)},
-	}, key)
+	a, err := direction.Approve(termsOf(p, signatoryOf(cert), time.Now(), 24*time.Hour), key)
 	if err != nil {
 		return failWith(exitFailed, err)
 	}
@@ -199,20 +191,11 @@ func testApproval(p *plan.Plan, planDir, base string) error {
 	return failWith(exitFailed, err)
 }
 
-// demoDir makes the demo's folder. A folder that was named must be new or empty.
-func demoDir(out string) (string, error) {
-	if out == "" {
-		dir, err := os.MkdirTemp("", "safemode-demo-")
-		return dir, failWith(exitFailed, err)
-	}
-	return newFolder(out)
-}
-
 // newFolder makes the folder of a rehearsal, which must be new or empty.
-func newFolder(dir string) (string, error) {
+func newFolder(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err == nil && len(entries) > 0 {
-		return "", failWith(exitUsage, fmt.Errorf("%s is not empty: name a new folder", dir))
+		return failWith(exitUsage, fmt.Errorf("%s is not empty: name a new folder", dir))
 	}
-	return dir, makeDir(dir)
+	return makeDir(dir)
 }

@@ -37,9 +37,7 @@ func (f *requestFlags) add(c *cobra.Command) {
 	flags.StringVar(&f.originator, "originator", "", "EUI of the supplier")
 	flags.StringVar(&f.target, "target", "", "EUI of the device; for 8.2 of the DCC")
 	flags.StringVar(&f.counter, "counter", "", "originator counter, 1 to 2^63-1")
-	for _, name := range []string{"srv", "originator", "target", "counter"} {
-		_ = c.MarkFlagRequired(name) // fails only for a flag that does not exist
-	}
+	required(c, "srv", "originator", "target", "counter")
 }
 
 // parse reads the flags. A service outside the permitted set is refused, all

@@ -2,12 +2,14 @@ package main
 
 import (
 	"crypto/ecdsa"
+	"crypto/sha256"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"safemode/cmd/cli"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/smki"
@@ -27,7 +29,7 @@ time is checked only where --at asks for it.`,
 		Example: `  safemode duis verify --cert dcc.pem response.xml`,
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			cert, err := loadCertificate(certFile)
+			cert, err := cli.Certificate(certFile)
 			if err != nil {
 				return err
 			}
@@ -62,7 +64,7 @@ time is checked only where --at asks for it.`,
 	c.Flags().StringVar(&certFile, "cert", "", "PEM file of the certificate that must have signed")
 	c.Flags().StringVar(&at, "at", "", "also check that the certificate is valid at this time (RFC 3339)")
 	c.Flags().BoolVar(&asJSON, "json", false, "one line of JSON")
-	_ = c.MarkFlagRequired("cert")
+	required(c, "cert")
 	return c
 }
 
@@ -103,7 +105,7 @@ type provenHeader struct {
 
 // headerOf reads the header from the proven bytes.
 func headerOf(p xmldsig.Proven) (provenHeader, error) {
-	h := provenHeader{Issuer: p.KeyRef.Issuer, Serial: p.KeyRef.Serial, SHA256: sha256Hex(p.Document)}
+	h := provenHeader{Issuer: p.KeyRef.Issuer, Serial: p.KeyRef.Serial, SHA256: fmt.Sprintf("%x", sha256.Sum256(p.Document))}
 	tree, err := xmltree.Parse(p.Document)
 	if err == nil {
 		switch h.Document = strings.ToLower(tree.Root().Local()); h.Document {

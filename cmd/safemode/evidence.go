@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"path/filepath"
 	"strings"
 
@@ -55,28 +56,25 @@ beside what they check. Private keys are not read.`,
 					fmt.Fprintf(io.err, "the device's key could not be had, its signatures stay unchecked: %v\n", err)
 				}
 			}
-			story, err := tellStory(c.Context(), journalPath, eui)
+			story, err := ofJournal(c.Context(), journalPath, func(records iter.Seq2[record.Record, error]) (*report.Story, error) {
+				return report.Tell(records, eui)
+			})
 			if err != nil {
 				return err
 			}
-			dir, err := newFolder(out)
-			if err != nil {
+			if err := newFolder(out); err != nil {
 				return failWith(exitUsage, fmt.Errorf("--out %s: %w", out, err))
 			}
-			if err := story.Write(dir, witnesses); err != nil {
+			if err := story.Write(out, witnesses); err != nil {
 				return failWith(exitFailed, err)
 			}
-			if asJSON {
-				return printJSON(io.out, struct {
-					Environment string              `json:"environment"` // simulator or live
-					Device      servicerequests.EUI `json:"device_id"`
-					Records     int                 `json:"records"`
-					Out         string              `json:"out"`
-				}{environmentOf(story), eui, len(story.Records), dir})
-			}
-			fmt.Fprintln(io.out, record.Identity{Environment: environmentOf(story)}.Banner())
-			fmt.Fprintf(io.out, "%d records of %v in %s\n", len(story.Records), eui, dir)
-			return nil
+			return printResult(io.out, asJSON, struct {
+				Environment string              `json:"environment"` // simulator or live
+				Device      servicerequests.EUI `json:"device_id"`
+				Records     int                 `json:"records"`
+				Out         string              `json:"out"`
+			}{environmentOf(story), eui, len(story.Records), out},
+				"%s\n%d records of %v in %s\n", record.Identity{Environment: environmentOf(story)}.Banner(), len(story.Records), eui, out)
 		},
 	}
 	f := c.Flags()
@@ -84,11 +82,9 @@ beside what they check. Private keys are not read.`,
 	f.StringVar(&device, "device", "", "EUI-64 of the planned meter")
 	f.StringVar(&mpxn, "mpxn", "", "MPAN or MPRN of the planned meter, instead of --device")
 	f.StringVar(&out, "out", "", "folder for the evidence; it must be new or empty")
-	f.StringVar(&configFile, "config", "", "configuration of the sweep: whose keys check the signatures")
+	f.StringVar(&configFile, "config", "", "configuration of the sweep: its keys check the signatures")
 	f.BoolVar(&asJSON, "json", false, "print what was written as one line of JSON")
-	for _, name := range []string{"journal", "out"} {
-		_ = c.MarkFlagRequired(name)
-	}
+	required(c, "journal", "out")
 	c.MarkFlagsOneRequired("device", "mpxn")
 	c.MarkFlagsMutuallyExclusive("device", "mpxn")
 	return c
@@ -127,7 +123,7 @@ func evidenceOf(ctx context.Context, journalPath, device, mpxn string) (eui serv
 		if err != nil {
 			return eui, failWith(exitHalted, fmt.Errorf("%s: %w", journalPath, err))
 		}
-		if is, err := portfolio.PlainMPxN(body.MPxN); err == nil && is == wanted { // an older plan may have what is none
+		if is, err := portfolio.PlainMPxN(body.MPxN); err == nil && is == wanted { // an older plan may have an invalid MPxN
 			eui, found = r.Device, append(found, r.Device.String())
 		}
 	}
@@ -151,22 +147,6 @@ func environmentOf(story *report.Story) string {
 		}
 	}
 	return ""
-}
-
-func tellStory(ctx context.Context, path string, device servicerequests.EUI) (*report.Story, error) {
-	j, err := journal.OpenReadOnly(path)
-	if err != nil {
-		return nil, failWith(journalCode(err), err)
-	}
-	defer j.Close()
-	story, err := report.Tell(j.Records(ctx, 1), device)
-	switch {
-	case errors.Is(err, report.ErrNoStory):
-		return nil, failWith(exitUsage, fmt.Errorf("%s: %w", path, err))
-	case err != nil:
-		return nil, failWith(journalCode(err), fmt.Errorf("%s: %w", path, err))
-	}
-	return story, nil
 }
 
 // loadWitnesses reads the certificates of the supplier and the DCC.

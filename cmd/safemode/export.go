@@ -90,8 +90,7 @@ What an auditor asks, of an export to sqlite:
 	f.StringSliceVar(&devices, "device", nil, "records of this meter, or of this device as a request's target; may be given more than once")
 	f.StringSliceVar(&kinds, "kind", nil, "records of this kind, like outcome or verdict; may be given more than once")
 	f.BoolVar(&asJSON, "json", false, "say in one line of JSON what was written")
-	_ = c.MarkFlagRequired("journal")
-	_ = c.MarkFlagRequired("format")
+	required(c, "journal", "format")
 	return c
 }
 

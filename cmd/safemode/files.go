@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -17,12 +15,8 @@ import (
 // is limited: a message or a document never is that large.
 func readInput(ctx context.Context, in io.Reader, name string, limit int64) ([]byte, error) {
 	if name != "" && name != "-" {
-		f, err := safefile.Open(name, limit, safefile.Checked)
-		if err != nil {
-			return nil, failWith(exitUsage, err)
-		}
-		defer f.Close()
-		return readLimited(f, name, limit)
+		b, err := safefile.Read(name, limit, safefile.Checked)
+		return b, failWith(exitUsage, err)
 	}
 	type input struct {
 		b   []byte
@@ -30,8 +24,8 @@ func readInput(ctx context.Context, in io.Reader, name string, limit int64) ([]b
 	}
 	read := make(chan input, 1) // holds what comes when nobody waits any more
 	go func() {
-		b, err := readLimited(in, "standard input", limit)
-		read <- input{b, err}
+		b, err := safefile.Bounded(in, "standard input", limit)
+		read <- input{b, failWith(exitUsage, err)}
 	}()
 	select {
 	case got := <-read:
@@ -41,15 +35,17 @@ func readInput(ctx context.Context, in io.Reader, name string, limit int64) ([]b
 	}
 }
 
-func readLimited(r io.Reader, name string, limit int64) ([]byte, error) {
-	b, err := io.ReadAll(io.LimitReader(r, limit+1))
-	switch {
-	case err != nil:
-		return nil, failWith(exitUsage, fmt.Errorf("%s: %w", name, err))
-	case int64(len(b)) > limit:
-		return nil, failWith(exitUsage, fmt.Errorf("%s: longer than %d bytes", name, limit))
+// readFile is what is made of a named file; the error names it.
+func readFile[T any](name string, limit int64, trust safefile.Trust, read func(io.Reader) (T, error)) (made T, _ error) {
+	f, err := safefile.Open(name, limit, trust)
+	if err != nil {
+		return made, err
 	}
-	return b, nil
+	defer f.Close()
+	if made, err = read(f); err != nil {
+		err = fmt.Errorf("%s: %w", name, err)
+	}
+	return made, err
 }
 
 // writeFile makes a file as a whole or not at all: see [cli.WriteFile].
@@ -74,9 +70,4 @@ func first(args []string) string {
 		return ""
 	}
 	return args[0]
-}
-
-func sha256Hex(b []byte) string {
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])
 }

@@ -44,13 +44,8 @@ some of them stale or wrong. The same seed makes the same files.`,
 			if err := writeFleet(f, out, portfolio); err != nil {
 				return err
 			}
-			if asJSON {
-				return printJSON(io.out, map[string]any{
-					"meters": f.Len(), "seed": f.Seed, "fleet": out, "portfolio": portfolio,
-				})
-			}
-			fmt.Fprintf(io.out, "%d meters in %s, claims about them in %s\n", f.Len(), out, portfolio)
-			return nil
+			return printResult(io.out, asJSON, map[string]any{"meters": f.Len(), "seed": f.Seed, "fleet": out, "portfolio": portfolio},
+				"%d meters in %s, claims about them in %s\n", f.Len(), out, portfolio)
 		},
 	}
 	flags := c.Flags()
@@ -61,9 +56,7 @@ some of them stale or wrong. The same seed makes the same files.`,
 	flags.Float64Var(&options.OtherModels, "other-models", 0, "share of meters with other disablement thresholds and debt settings (ASSUMPTION)")
 	flags.StringVar(&supplier, "supplier", "", "EUI of the failed supplier (default that of the test PKI)")
 	flags.BoolVar(&asJSON, "json", false, "one line of JSON")
-	for _, name := range []string{"meters", "out", "portfolio"} {
-		_ = c.MarkFlagRequired(name) // fails only for a flag that does not exist
-	}
+	required(c, "meters", "out", "portfolio")
 	return c
 }
 

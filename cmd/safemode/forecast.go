@@ -96,7 +96,7 @@ func writeForecasts(p *plan.Plan, s *plan.Schedule, dir string) error {
 // writeLate lists the homes that the earliest deadline finds without their switch.
 func writeLate(w io.Writer, p *plan.Plan, s *plan.Schedule) error {
 	out := table.NewWriter(w)
-	_ = out.Write([]string{"chf_id", "mpxn", "priority", "window_ends", "switch_sent"})
+	out.Write("chf_id", "mpxn", "priority", "window_ends", "switch_sent")
 	for _, d := range p.Estimate.Deadlines[:min(1, len(p.Estimate.Deadlines))] {
 		late, _ := s.LateAt(d.At)
 		for _, l := range late {
@@ -104,11 +104,10 @@ func writeLate(w io.Writer, p *plan.Plan, s *plan.Schedule) error {
 			if !l.Sent.IsZero() {
 				sent = l.Sent.UTC().Format(time.RFC3339)
 			}
-			_ = out.Write([]string{l.Hub.String(), l.MPxN, strconv.Itoa(l.Priority), d.At.UTC().Format(time.RFC3339), sent})
+			out.Write(l.Hub.String(), l.MPxN, strconv.Itoa(l.Priority), d.At.UTC().Format(time.RFC3339), sent)
 		}
 	}
-	out.Flush()
-	return out.Error()
+	return out.End()
 }
 
 // retryAllowance is what a drafted threshold allows for retries, and 7.3 for the

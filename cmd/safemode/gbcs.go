@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"safemode/cmd/cli"
 	"safemode/servicerequests"
 	"safemode/servicerequests/gbcs"
 	"safemode/servicerequests/smki"
@@ -106,7 +107,7 @@ time is not checked. A MAC is not checked.`,
 		Example: `  safemode gbcs verify --cert device-ds.pem DF0902...`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			cert, err := loadCertificate(certFile)
+			cert, err := cli.Certificate(certFile)
 			if err != nil {
 				return err
 			}
@@ -132,7 +133,7 @@ time is not checked. A MAC is not checked.`,
 	}
 	c.Flags().StringVar(&certFile, "cert", "", "PEM file of the originator's certificate")
 	c.Flags().BoolVar(&asJSON, "json", false, "one line of JSON")
-	_ = c.MarkFlagRequired("cert")
+	required(c, "cert")
 	return c
 }
 

@@ -53,7 +53,7 @@ var program = sync.OnceValues(func() (string, error) {
 const sideBySide = 6
 
 // whole has every test run in its long form. .ci/run gives it.
-var whole = flag.Bool("whole", false, "run the long form of tests: larger sweeps, every profile and alert, programs built anew")
+var whole = flag.Bool("whole", false, "run the long form of tests: larger sweeps, every profile and alert, programs built again")
 
 // onlyWhole is for a test, or a part of one, that has no short form. What still covers its
 // subject without -whole is said where it is called.

@@ -71,8 +71,7 @@ that the journal does not have. Exit code 4: there are such.`,
 	f.StringVar(&logPath, "log", "", "the program's log, to be added without ids")
 	f.BoolVar(&keys, "keys", false, "the pack for keys that may be compromised")
 	f.StringVar(&signerLog, "signer-log", "", "with --keys: log of the signer (signer.db in its folder)")
-	_ = c.MarkFlagRequired("journal")
-	_ = c.MarkFlagRequired("out")
+	required(c, "journal", "out")
 	c.MarkFlagsMutuallyExclusive("keys", "log")
 	return c
 }

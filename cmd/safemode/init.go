@@ -5,7 +5,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 	"safemode/cmd/rehearsal"
 	"safemode/config"
 	"safemode/devicesim/fleet"
+	"safemode/engine/durable"
 	"safemode/servicerequests/smki"
 )
 
@@ -65,16 +65,12 @@ name the next command.`,
 			if err != nil {
 				return err
 			}
-			if asJSON {
-				if err := printJSON(std.out, map[string]any{"out": dir, "rehearsal": rehearsal, "files": made}); err != nil {
-					return err
-				}
-			} else {
-				kind := "a live night; README.md says what goes where"
-				if rehearsal {
-					kind = fmt.Sprintf("a rehearsal with %d meters", n.Meters)
-				}
-				fmt.Fprintf(std.out, "%s: for %s\n", dir, kind)
+			kind := "a live night; README.md says what goes where"
+			if rehearsal {
+				kind = fmt.Sprintf("a rehearsal with %d meters", n.Meters)
+			}
+			if err := printResult(std.out, asJSON, map[string]any{"out": dir, "rehearsal": rehearsal, "files": made}, "%s: for %s\n", dir, kind); err != nil {
+				return err
 			}
 			w := &way{Night: config.Night{Config: "safemode.yaml"}, known: true}
 			p := w.place()
@@ -97,14 +93,14 @@ name the next command.`,
 	return c
 }
 
-// make makes the folder, and returns the names of what is in it. It never writes into a folder
-// that holds something. What could not be finished is taken away again.
+// make makes the folder, and returns the names of its files. It never writes into a folder that
+// is not empty. If it cannot finish, it removes what it made.
 func (n *night) make(dir string, rehearsal bool, seed uint64) (made []string, err error) {
 	if !(n.Speed > 0) {
 		return nil, failWith(exitUsage, fmt.Errorf("--speed %g: must be over 0", n.Speed))
 	}
 	_, absent := os.Stat(dir)
-	if _, err := newFolder(dir); err != nil {
+	if err := newFolder(dir); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -180,7 +176,7 @@ func places(dir string) error {
 		if err != nil {
 			return failWith(exitFailed, err)
 		}
-		return writeText(filepath.Join(dir, "examples", name), text)
+		return writeFile(filepath.Join(dir, "examples", name), 0o600, durable.Bytes(text))
 	})
 }
 
@@ -199,16 +195,9 @@ func (n *night) fill(dir, kind string) error {
 		if name == "README" {
 			name = "README.md"
 		}
-		if err := writeText(filepath.Join(dir, name), text.Bytes()); err != nil {
+		if err := writeFile(filepath.Join(dir, name), 0o600, durable.Bytes(text.Bytes())); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func writeText(path string, text []byte) error {
-	return writeFile(path, 0o600, func(w io.Writer) error {
-		_, err := w.Write(text)
-		return err
-	})
 }

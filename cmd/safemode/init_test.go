@@ -10,24 +10,6 @@ import (
 	"safemode/engine/direction"
 )
 
-// A folder that holds something is left as it is, and nothing is left of one that could not
-// be finished.
-func TestInitNeverWritesIntoAFolderThatHoldsSomething(t *testing.T) {
-	full := t.TempDir()
-	putFile(t, filepath.Join(full, "journal.db"), []byte("somebody's"))
-	refuses(t, exitUsage, "is not empty: name a new folder", "", "init", full, "--rehearsal")
-	refuses(t, exitUsage, "is not empty: name a new folder", "", "init", full)
-	if entries, err := os.ReadDir(full); err != nil || len(entries) != 1 {
-		t.Errorf("%v %v", entries, err)
-	}
-	fresh := filepath.Join(t.TempDir(), "night")
-	refuses(t, exitUsage, "meters", "", "init", fresh, "--rehearsal", "--meters", "-1")
-	refuses(t, exitUsage, "--speed", "", "init", fresh, "--rehearsal", "--speed", "0")
-	if _, err := os.Stat(fresh); !os.IsNotExist(err) {
-		t.Errorf("something is left: %v", err)
-	}
-}
-
 // A rehearsal's folder needs nothing more: its files are valid, its direction is signed and
 // in force, and each key of its configuration is explained.
 func TestInitRehearsal(t *testing.T) {

@@ -83,8 +83,7 @@ func transferFlags(c *cobra.Command, from *string, fromName, fromUsage string, t
 	c.Flags().StringVar(from, fromName, "", fromUsage)
 	c.Flags().StringVar(to, toName, "", toUsage)
 	c.Flags().BoolVar(asJSON, "json", false, "one line of JSON")
-	_ = c.MarkFlagRequired(fromName)
-	_ = c.MarkFlagRequired(toName)
+	required(c, fromName, toName)
 }
 
 // transfer runs what makes one journal of another.
@@ -97,14 +96,10 @@ func transfer(io stdio, run func(ctx context.Context, from, to string) (journal.
 		if err != nil {
 			return failWith(journalCode(err), err)
 		}
-		if *asJSON {
-			return printJSON(io.out, struct {
-				Out     string `json:"out"`
-				Records uint64 `json:"records"`
-				Hash    string `json:"hash"`
-			}{*to, tip.Seq, hex.EncodeToString(tip.Hash[:])})
-		}
-		fmt.Fprintf(io.out, "%s: %d records, verified, last hash %x\n", *to, tip.Seq, tip.Hash)
-		return nil
+		return printResult(io.out, *asJSON, struct {
+			Out     string `json:"out"`
+			Records uint64 `json:"records"`
+			Hash    string `json:"hash"`
+		}{*to, tip.Seq, hex.EncodeToString(tip.Hash[:])}, "%s: %d records, verified, last hash %x\n", *to, tip.Seq, tip.Hash)
 	}
 }

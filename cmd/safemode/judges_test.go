@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"safemode/cmd/cli"
 	"safemode/servicerequests"
 	"safemode/servicerequests/outside"
 	"safemode/servicerequests/smki"
@@ -72,7 +73,7 @@ func TestXmlsecJudges(t *testing.T) {
 		}
 	}
 
-	cert, err := loadCertificate(p.cert(supplierDS))
+	cert, err := cli.Certificate(p.cert(supplierDS))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -96,14 +96,12 @@ Exit codes: 0 passed; 4 it ran, and a threshold does not hold; 3 refused.`,
 	f.Float64Var(&l.precision, "precision", 5, "of the search, per cent")
 	f.StringArrayVar(&l.thresholds, "threshold", nil, "condition that must hold; may be given several times")
 	f.IntVar(&l.workers, "workers", 256, "requests being sent at once")
-	f.BoolVar(&l.cold, "cold", false, "do not ask for the devices' keys beforehand")
+	f.BoolVar(&l.cold, "cold", false, "do not ask for the devices' keys first")
 	f.StringVar(&l.out, "out", "", "new folder for loadtest.json, loadtest.csv and loadtest.html")
 	f.StringVar(&l.compare, "compare", "", "loadtest.json of an earlier test to compare with")
 	f.BoolVar(&l.asJSON, "json", false, "print the result as one line of JSON")
 	f.BoolVar(&l.detail, "verbose", false, "log every request that is not accepted")
-	for _, name := range []string{"pki", "portfolio"} {
-		_ = c.MarkFlagRequired(name)
-	}
+	required(c, "pki", "portfolio")
 	return c
 }
 
@@ -162,7 +160,7 @@ func (l *loadFlags) parse() (p loadOrder, err error) {
 		fault(l.by == 0, "--step needs --to")
 	}
 	if l.compare != "" {
-		p.earlier, err = readLoadResult(l.compare)
+		p.earlier, err = readFile(l.compare, safefile.List, safefile.Checked, loadtest.ReadResult)
 		faults = append(faults, err)
 	}
 	if err := errors.Join(faults...); err != nil {
@@ -175,19 +173,6 @@ func (l *loadFlags) parse() (p loadOrder, err error) {
 	return p, nil
 }
 
-func readLoadResult(name string) (*loadtest.Result, error) {
-	f, err := safefile.Open(name, safefile.List, safefile.Checked)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	r, err := loadtest.ReadResult(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return r, nil
-}
-
 func (l *loadFlags) run(ctx context.Context, io stdio, log *zap.Logger) error {
 	p, err := l.parse()
 	if err != nil {
@@ -198,7 +183,7 @@ func (l *loadFlags) run(ctx context.Context, io stdio, log *zap.Logger) error {
 		return err
 	}
 	if l.out != "" {
-		if l.out, err = newFolder(l.out); err != nil {
+		if err := newFolder(l.out); err != nil {
 			return err
 		}
 	}
@@ -282,8 +267,8 @@ func loadProgress(p loadtest.Progress) string {
 	return line
 }
 
-// measure carries the stages out, or searches. An interrupt ends it; what there is
-// then is kept.
+// measure carries out the stages, or searches. An interrupt ends it; the results so far
+// are kept.
 func (l *loadFlags) measure(ctx context.Context, io stdio, test *engine.LoadTest, p loadOrder, r *loadtest.Result) error {
 	stage := func(rate float64) (*loadtest.Step, error) {
 		step, err := test.Run(ctx, loadtest.Stage{Rate: rate, For: l.duration})
@@ -363,25 +348,17 @@ func (l *loadFlags) write(r *loadtest.Result) error {
 // loadTargets are the electricity meters of a portfolio: a sleeping gas meter says
 // nothing of the system's speed.
 func loadTargets(name string) ([]loadtest.Target, error) {
-	f, err := safefile.Open(name, safefile.Mass, safefile.Checked)
-	if err != nil {
-		return nil, failWith(exitUsage, err)
-	}
-	defer f.Close()
 	var targets []loadtest.Target
-	for row, err := range portfolio.Read(f, portfolio.Options{}) {
-		if _, refused := errors.AsType[*portfolio.RowError](err); refused {
-			continue
-		}
-		if err != nil {
-			return nil, failWith(exitUsage, fmt.Errorf("%s: %w", name, err))
-		}
+	err := goodRows(name, func(row portfolio.Row) {
 		if row.Type == servicerequests.ESME {
 			targets = append(targets, loadtest.Target{Device: row.Device, Type: row.Type})
 		}
+	})
+	if err == nil && len(targets) == 0 {
+		err = failWith(exitUsage, fmt.Errorf("%s: no electricity meter in it", name))
 	}
-	if len(targets) == 0 {
-		return nil, failWith(exitUsage, fmt.Errorf("%s: no electricity meter in it", name))
+	if err != nil {
+		return nil, err
 	}
 	slices.SortFunc(targets, func(a, b loadtest.Target) int { return strings.Compare(a.Device.String(), b.Device.String()) })
 	return targets, nil

@@ -18,7 +18,7 @@ import (
 
 func main() {
 	heap.Grow(heap.Floor)
-	// A reader who goes away ends no sweep: a write to a broken pipe fails, and that is all.
+	// A reader that goes away does not end the sweep: the write to the broken pipe only fails.
 	signal.Ignore(syscall.SIGPIPE)
 	// In the background it writes lines, whatever the terminal says of that (stty tostop): a
 	// sweep that stops for its output has its answers time out.

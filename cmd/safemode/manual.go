@@ -66,7 +66,7 @@ func newManual(io stdio) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&out, "out", "", "folder for the pages; made if it does not exist")
-	_ = c.MarkFlagRequired("out")
+	required(c, "out")
 	return c
 }
 

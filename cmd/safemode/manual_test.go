@@ -29,37 +29,6 @@ func TestCompletionScripts(t *testing.T) {
 			t.Errorf("%s -n: %v: %s", shell, err, out)
 		}
 	}
-	refuses(t, exitUsage, "tcsh", "", "completion", "tcsh")
-	refuses(t, exitUsage, "", "", "completion")
-}
-
-// What is completed comes from the tree of commands and the field's own lists.
-func TestCompletions(t *testing.T) {
-	for _, c := range []struct {
-		line []string
-		want []string
-	}{
-		{[]string{"sw"}, []string{"sweep"}},
-		{[]string{"pki", ""}, []string{"init"}},
-		{[]string{"pause", "--region", ""}, []string{"North", "4G South"}},
-		{[]string{"pause", "--srv", "7."}, []string{"7.3", "7.4"}},
-		{[]string{"rerun", "--verdict", "un"}, []string{"unknown"}},
-		{[]string{"demo", "--faults", ""}, []string{"calm", "lying-dcc"}},
-		{[]string{"sweep", "--pl"}, []string{"--plan"}},
-		{[]string{"completion", ""}, []string{"bash", "zsh", "fish"}},
-	} {
-		out := safemode(t, "", append([]string{"__complete"}, c.line...)...).out
-		offered := map[string]bool{}
-		for line := range strings.Lines(out) {
-			word, _, _ := strings.Cut(strings.TrimSpace(line), "\t")
-			offered[word] = true
-		}
-		for _, word := range c.want {
-			if !offered[word] {
-				t.Errorf("%q: %q is not offered: %s", c.line, word, out)
-			}
-		}
-	}
 }
 
 // Every command has its page, and the pages are ones that groff can set.

@@ -32,7 +32,7 @@ var mutants = []mutant{
 	}}},
 	{"wrong balance", truth.WrongBalance, []sweeptest.Edit{
 		{ledgerRoom + "verdict.go", "\t\tv.End.Balance = &m.Now.Balance.Value\n", "\t\tbalance := m.Now.Balance.Value + 1\n\t\tv.End.Balance = &balance\n"},
-		{"../../engine/report/reading.go", "m.Verdict.End.Balance = m.After.Balance", "balance := *m.After.Balance + 1\n\t\tm.Verdict.End.Balance = &balance"},
+		{"../../engine/report/balances.go", "m.Verdict.End.Balance = m.After.Balance", "balance := *m.After.Balance + 1\n\t\tm.Verdict.End.Balance = &balance"},
 	}},
 	{"arms late", truth.WronglyLate, []sweeptest.Edit{{
 		ledgerRoom + "policy.go", "\tswitch {\n\tcase emergency && p.readsDone(s, m, now):",

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"safemode/cmd/cli"
 	"safemode/cmd/rehearsal"
 )
 
@@ -22,7 +23,7 @@ func TestSweepOverMutualTLS(t *testing.T) {
 	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
 	sim := s.sim(t, "--tls", "--respond-to", "https://"+s.inbox+"/smartdcc/duis")
 
-	pool, err := loadPool(s.path("pki/tls/authority.pem"))
+	pool, err := cli.Pool(s.path("pki/tls/authority.pem"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"safemode/cmd/cli"
 	"safemode/config"
 	"safemode/engine/directory"
 	"safemode/engine/gateway"
@@ -61,7 +62,7 @@ func TestMutualTLSTowardsTheDCC(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			pool, err := loadPool(users.file)
+			pool, err := cli.Pool(users.file)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -77,7 +78,7 @@ func TestMutualTLSTowardsTheDCC(t *testing.T) {
 				client, err = loadClientTLS(test.files, secretFiles{strict: true})
 			} else { // no configuration can say this
 				client = &tls.Config{}
-				client.RootCAs, err = loadPool(test.files.Authorities)
+				client.RootCAs, err = cli.Pool(test.files.Authorities)
 			}
 			if err != nil {
 				t.Fatal(err)

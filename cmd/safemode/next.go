@@ -12,26 +12,27 @@ import (
 	"slices"
 	"time"
 
+	"safemode/cmd/cli"
 	"safemode/config"
 	"safemode/engine/advice"
 	"safemode/engine/direction"
 )
 
-// nextPrefix begins the line that names the next command. What follows it on the line can be
-// pasted.
+// nextPrefix begins the line that names the next command. The rest of the line can be pasted.
 const nextPrefix = "next: "
 
 // way is the way of a night from init to the hand-over: which command comes next, with the
-// files that it takes. A command sets what its own flags name over what the folder says.
+// files that it takes.
 type way struct {
 	config.Night
 	known bool // there is a night's file
 	begun bool // approvals are of a sweep that goes on
 }
 
-// wayHere is the way of the night in whose folder the program was started. Elsewhere no
-// command names the next one: it does not know the files.
-func wayHere(std stdio) *way {
+// wayHere is the way of the night in whose folder the program was started; what the command's
+// own flags name counts over what the folder says. Elsewhere no command names the next one: it
+// does not know the files.
+func wayHere(std stdio, flags config.Night) *way {
 	n, err := config.LoadNight(config.NightFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -40,6 +41,8 @@ func wayHere(std stdio) *way {
 		fmt.Fprintf(std.err, "what comes next is not named: %v\n", err)
 		return &way{}
 	}
+	n.Config, n.Plan = cmp.Or(flags.Config, n.Config), cmp.Or(flags.Plan, n.Plan)
+	n.Portfolio, n.Journal = cmp.Or(flags.Portfolio, n.Portfolio), cmp.Or(flags.Journal, n.Journal)
 	return &way{Night: *n, known: true}
 }
 
@@ -47,9 +50,6 @@ func wayHere(std stdio) *way {
 func (w *way) place() advice.Place {
 	return placeOf(w.Config, w.Plan, w.Journal)
 }
-
-// over sets a name that a flag gave over that of the folder.
-func over(name *string, given string) { *name = cmp.Or(given, *name) }
 
 // say names the next command, as the last line of talk.
 func (w *way) say(std stdio, command string) {
@@ -111,7 +111,7 @@ func (w *way) approve(ctx context.Context, std stdio, on direction.Occasion) str
 // nextApprover is the first approver whose approval is not there.
 func (w *way) nextApprover(signed map[string]bool) string {
 	for _, person := range w.Approvers {
-		if cert, err := loadCertificate(person + ".pem"); err == nil && !signed[direction.Fingerprint(cert)] {
+		if cert, err := cli.Certificate(person + ".pem"); err == nil && !signed[direction.Fingerprint(cert)] {
 			return person
 		}
 	}
@@ -143,7 +143,7 @@ func (w *way) preflight() string {
 	return w.place().Command("preflight", "--config", cmp.Or(w.Config, "CONFIG.yaml"), "--plan", cmp.Or(w.Plan, "PLAN"), "--journal", cmp.Or(w.Journal, "JOURNAL"))
 }
 
-// stands says how the sweep stands where nothing answers.
+// stands returns the sweep's state if no sweep answers.
 func (w *way) stands() string {
 	return w.place().Command("status", "--journal", cmp.Or(w.Journal, "JOURNAL"), "--config", cmp.Or(w.Config, "CONFIG.yaml"), "--plan", cmp.Or(w.Plan, "PLAN"))
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"safemode/cmd/cli"
 	"safemode/config"
 	"safemode/engine/durable"
 	"safemode/engine/journal"
@@ -53,7 +54,7 @@ what came of each. It fails (exit 1) where one was not taken.`,
 		},
 	}
 	c.Flags().StringVar(&configPath, "config", "", "configuration file")
-	_ = c.MarkFlagRequired("config")
+	required(c, "config")
 	return c
 }
 
@@ -101,9 +102,7 @@ left.`,
 	f := c.Flags()
 	f.StringVar(&configPath, "config", "", "configuration file")
 	f.StringVar(&journalPath, "journal", "", "the sweep's journal")
-	for _, name := range []string{"config", "journal"} {
-		_ = c.MarkFlagRequired(name)
-	}
+	required(c, "config", "journal")
 	return c
 }
 
@@ -152,14 +151,14 @@ func channelsOf(c *config.Config) (channels []notice.Channel, err error) {
 	return channels, nil
 }
 
-// trustIn is TLS with servers for whom a file's certificates vouch, or the machine's
-// authorities where none is named.
+// trustIn is TLS with servers that have a certificate of a file's authorities, or of the
+// machine's if no file is named.
 func trustIn(authorities string) (*tls.Config, error) {
 	t := &tls.Config{MinVersion: tls.VersionTLS12}
 	if authorities == "" {
 		return t, nil
 	}
-	pool, err := loadPool(authorities)
+	pool, err := cli.Pool(authorities)
 	t.RootCAs = pool
 	return t, err
 }
@@ -170,8 +169,8 @@ func openNotifier(c *config.Config, journalPath string, channels []notice.Channe
 	return d, notifierRefused(err)
 }
 
-// noticesOf is the file of notices beside a journal; of one that is no file, in the folder of
-// counters, or where the program was started. It is this machine's alone: people may be told
+// noticesOf is the file of notices beside a journal. If the journal is not a file, it lies in the
+// folder of counters, or in the working folder. Each machine has its own: people may be told
 // twice, by two machines.
 func noticesOf(c *config.Config, journalPath string) string {
 	switch {

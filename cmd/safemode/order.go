@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os/user"
 	"slices"
@@ -29,7 +30,7 @@ type orderCommand struct {
 	region, file string
 	devices      []string
 	asJSON       bool
-	person       string // who gives an order that cannot be undone; empty: whose token comes with it
+	person       string // who gives an order that cannot be undone; empty: the person of the token
 }
 
 // newOrders lists the commands that steer a running sweep.
@@ -101,7 +102,7 @@ var orderHelp = map[string]string{
 still taken in. A pause outlives the process: only resume takes it back.`,
 	"resume": `Takes back pauses and stops of the same scope. The sweep's own are meant, too: after
 an abort rule of a wave, after a quarantine (once the DCC has released the requests),
-after a missed renewal. What an abort rule has counted counts anew.`,
+after a missed renewal. The abort rules then count from zero.`,
 	"stop": `Without a scope the process takes nothing new in, waits for the replies under way and
 ends; the same sweep command goes on with it. --now does not wait: those requests
 are in doubt, and the next run POSTs the same bytes again.
@@ -153,18 +154,18 @@ func (o *orderCommand) rerun(c *cobra.Command) {
 	f.StringSliceVar(&o.devices, "device", nil, "device to ask again; may be repeated")
 	f.StringVar(&o.order.Verdict, "verdict", "", "all meters with this verdict, like not_safe")
 	c.MarkFlagsOneRequired("device", "verdict")
-	_ = c.MarkFlagRequired("reason")
+	required(c, "reason")
 }
 
 func (o *orderCommand) list(c *cobra.Command) {
 	c.Flags().StringVar(&o.file, "file", "", "list of devices, one EUI a line")
-	_ = c.MarkFlagRequired("file")
+	required(c, "file")
 	o.confirmed(c)
 }
 
 func (o *orderCommand) referenced(c *cobra.Command) {
 	c.Flags().StringVar(&o.order.Reference, "reference", "", "reference of the notice, or of the quarantine event")
-	_ = c.MarkFlagRequired("reference")
+	required(c, "reference")
 }
 
 func (o *orderCommand) final(c *cobra.Command) {
@@ -192,7 +193,7 @@ func (o *orderCommand) confirmFinal(ctx context.Context, io stdio) error {
 		return err
 	}
 	if o.order.Confirm != "" {
-		return nil // the sweep holds it to its own
+		return nil // the sweep compares it with its own
 	}
 	printIdentity(io.err, &st)
 	fmt.Fprintln(io.err, statusLine(st))
@@ -213,7 +214,7 @@ var forGood = map[string]string{
 
 func (o *orderCommand) wished(c *cobra.Command) {
 	o.referenced(c)
-	_ = c.MarkFlagRequired("reason")
+	required(c, "reason")
 }
 
 // stopWait is how long a stop is waited for; the process then still drains by itself.
@@ -235,15 +236,14 @@ func (o *orderCommand) confirmDone(c *cobra.Command, io stdio) error {
 				fmt.Fprintln(io.err, "it has ended; safemode status --journal FILE says how it stands")
 				return o.print(io, st)
 			}
-			if o.action == record.OrderHandover && slices.Contains(endedStates, st.State) {
+			switch ended := slices.Contains(endedStates, st.State); {
+			case ended && o.action == record.OrderHandover:
 				fmt.Fprintln(io.err, "it has drained, and gives the sweep up; safemode sweeps says who has it")
 				return o.print(io, st)
-			}
-			if slices.Contains(endedStates, st.State) {
+			case ended:
 				fmt.Fprintln(io.err, statusLine(st))
 				return o.print(io, st)
-			}
-			if time.Now().After(end) {
+			case time.Now().After(end):
 				fmt.Fprintf(io.err, "it still drains: %s\n", statusLine(st))
 				return o.print(io, st)
 			}
@@ -258,7 +258,7 @@ func (o *orderCommand) confirmDone(c *cobra.Command, io stdio) error {
 			fmt.Fprintln(io.err, statusLine(st))
 		}
 	case o.asJSON:
-		_ = look() // what is not known stays empty
+		_ = look() // an unknown value stays empty
 	}
 	return o.print(io, st)
 }
@@ -286,22 +286,14 @@ func (o *orderCommand) resolve() error {
 		o.order.Devices = append(o.order.Devices, eui)
 	}
 	if o.file != "" {
-		f, err := safefile.Open(o.file, safefile.List, safefile.Checked)
+		devices, err := readFile(o.file, safefile.List, safefile.Checked, portfolio.ReadSuppressed)
 		if err != nil {
 			return fmt.Errorf("--file: %w", err)
-		}
-		defer f.Close()
-		devices, err := portfolio.ReadSuppressed(f)
-		if err != nil {
-			return fmt.Errorf("--file: %s: %w", o.file, err)
 		}
 		if len(devices) == 0 {
 			return errors.New("--file: " + o.file + " lists no device")
 		}
-		for eui := range devices {
-			o.order.Devices = append(o.order.Devices, eui)
-		}
-		slices.Sort(o.order.Devices)
+		o.order.Devices = slices.Sorted(maps.Keys(devices))
 	}
 	return nil
 }

@@ -2,12 +2,13 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"safemode/cmd/cli"
 	"safemode/cmd/rehearsal"
+	"safemode/engine/durable"
 	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
 )
@@ -48,18 +49,14 @@ same folder.`,
 			if err != nil {
 				return err
 			}
-			if asJSON {
-				return printJSON(io.out, map[string]any{"out": out, "files": names})
-			}
-			fmt.Fprintf(io.out, "%d files in %s\n", len(names), out)
-			return nil
+			return printResult(io.out, asJSON, map[string]any{"out": out, "files": names}, "%d files in %s\n", len(names), out)
 		},
 	}
 	c.Flags().StringVar(&out, "out", "", "folder to make; it must not exist or be empty")
 	c.Flags().StringVar(&supplier, "supplier", "", "EUI of the supplier (default "+smki.TestSupplier.String()+")")
 	c.Flags().Uint64Var(&seed, "seed", 0, "make all keys from this number instead of by chance")
 	c.Flags().BoolVar(&asJSON, "json", false, "one line of JSON")
-	_ = c.MarkFlagRequired("out")
+	required(c, "out")
 	return c
 }
 
@@ -88,11 +85,7 @@ it is the issuer of the supplier's certificates.`,
 			if err := revoke(dir, out, files, valid); err != nil {
 				return err
 			}
-			if asJSON {
-				return printJSON(io.out, map[string]any{"out": out, "revoked": len(files)})
-			}
-			fmt.Fprintf(io.out, "%s: certificates revoked: %d\n", out, len(files))
-			return nil
+			return printResult(io.out, asJSON, map[string]any{"out": out, "revoked": len(files)}, "%s: certificates revoked: %d\n", out, len(files))
 		},
 	}
 	c.Flags().StringVar(&dir, "pki", "", "folder that pki init has made, with the authorities' keys")
@@ -100,9 +93,7 @@ it is the issuer of the supplier's certificates.`,
 	c.Flags().StringArrayVar(&files, "cert", nil, "PEM file of a certificate to revoke; may be given several times")
 	c.Flags().DurationVar(&valid, "valid", 7*24*time.Hour, "how long the list says that it holds")
 	c.Flags().BoolVar(&asJSON, "json", false, "one line of JSON")
-	for _, name := range []string{"pki", "out"} {
-		_ = c.MarkFlagRequired(name)
-	}
+	required(c, "pki", "out")
 	return c
 }
 
@@ -115,7 +106,7 @@ func revoke(dir, out string, files []string, valid time.Duration) error {
 	var certificates []*smki.Certificate
 	issuer := folder.Supplier.DigitalSigning.Certificate.Issuer
 	for _, name := range files {
-		c, err := loadCertificate(name)
+		c, err := cli.Certificate(name)
 		if err != nil {
 			return err
 		}
@@ -132,10 +123,7 @@ func revoke(dir, out string, files []string, valid time.Duration) error {
 		if err != nil {
 			return failWith(exitUsage, err)
 		}
-		return writeFile(out, 0o600, func(w io.Writer) error {
-			_, err := w.Write(text)
-			return err
-		})
+		return writeFile(out, 0o600, durable.Bytes(text))
 	}
 	return failWith(exitUsage, fmt.Errorf("%s has no key of %q, who would have to sign the list", dir, issuer))
 }

@@ -114,27 +114,3 @@ func TestPKIInitSeed(t *testing.T) {
 		}
 	}
 }
-
-func TestPKIInitRefuses(t *testing.T) {
-	dir := t.TempDir()
-	file := putFile(t, filepath.Join(dir, "notes.txt"), []byte("mine"))
-	for _, c := range []struct {
-		code   int
-		reason string
-		args   []string
-	}{
-		{exitUsage, dir + " is not empty", []string{"--out", dir}},
-		{exitFailed, filepath.Join(file, "pki"), []string{"--out", filepath.Join(file, "pki")}},
-		{exitFailed, file, []string{"--out", file}},
-		{exitFailed, "/proc/safemode", []string{"--out", "/proc/safemode"}},
-		{exitUsage, `"out" not set`, nil},
-		{exitUsage, "--supplier", []string{"--out", filepath.Join(dir, "pki"), "--supplier", "Acme"}},
-		{exitUsage, "--seed", []string{"--out", filepath.Join(dir, "pki"), "--seed", "-1"}},
-		{exitUsage, "unknown command", []string{"--out", filepath.Join(dir, "pki"), "now"}},
-	} {
-		refuses(t, c.code, c.reason, "", append([]string{"pki", "init"}, c.args...)...)
-	}
-	if files := readTree(t, dir); len(files) != 1 || files["/notes.txt"] != "mine" {
-		t.Errorf("the folder now holds %d files", len(files))
-	}
-}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"safemode/engine/advice"
@@ -39,7 +40,7 @@ func printIdentity(w io.Writer, st *record.Status) {
 	fmt.Fprintln(w, line)
 }
 
-// toDoLines is what there is to do, as every reader is told.
+// toDoLines are the tasks, as every reader gets them.
 func toDoLines(st *record.Status) (lines []string) {
 	for _, t := range st.ToDo {
 		for i, line := range t.Lines() {
@@ -54,4 +55,21 @@ func printToDo(w io.Writer, st *record.Status) {
 	if len(st.ToDo) > 0 {
 		fmt.Fprintf(w, "to do:\n%s\n", strings.Join(toDoLines(st), "\n"))
 	}
+}
+
+// mostQuoted is how much of a text that others have written is shown, in characters.
+const mostQuoted = 120
+
+// quoted shows text that somebody else has written: in quotes, with everything that is not
+// printed escaped, and cut where it is long. Nothing of it can move a cursor, end a line or
+// pass for what the program says.
+func quoted(text string) string {
+	n := 0
+	for end := range text {
+		if n == mostQuoted {
+			return strconv.Quote(text[:end]) + " (cut: " + strconv.Itoa(len(text)) + " bytes)"
+		}
+		n++
+	}
+	return strconv.Quote(text)
 }

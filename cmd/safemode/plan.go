@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/rand"
 	"encoding/hex"
@@ -8,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"time"
@@ -57,12 +57,12 @@ counters that the configuration names: it is swept with these and with no others
 			if err != nil {
 				return err
 			}
+			list, err := suppressedOf(conf)
+			if err != nil {
+				return failWith(exitUsage, err)
+			}
 			suppressed := ""
-			if conf.SuppressFile != "" {
-				list, err := loadSuppressed(conf.SuppressFile)
-				if err != nil {
-					return failWith(exitUsage, err)
-				}
+			if list != nil {
 				if suppressed, err = plannedOf(p, list); err != nil {
 					return failWith(exitFailed, err)
 				}
@@ -79,16 +79,14 @@ counters that the configuration names: it is swept with these and with no others
 					SHA256 string   `json:"plan_sha256"`
 					Doubts []string `json:"doubts,omitempty"` // why it cannot be carried out as it stands
 					plan.Header
-				}{p.SHA256, p.Doubts(laterOf(time.Now(), p.StartsAt)), p.Header})
+				}{p.SHA256, p.Doubts(time.Now()), p.Header})
 			} else {
 				err = printPlan(io, p, s, suppressed)
 			}
 			if err != nil || p.Record == nil { // without a record it can only be rehearsed
 				return err
 			}
-			w := wayHere(io)
-			over(&w.Config, configPath)
-			over(&w.Plan, out)
+			w := wayHere(io, config.Night{Config: configPath, Plan: out})
 			w.say(io, w.approve(c.Context(), io, direction.Occasion{PlanSHA256: p.SHA256, Purpose: direction.Start}))
 			return nil
 		},
@@ -102,9 +100,7 @@ counters that the configuration names: it is swept with these and with no others
 	f.StringVar(&by.key, "key", "", "PEM file of its private key, which signs the plan")
 	f.StringVar(&by.name, "prepared-by", "", "without a roster, who prepares the plan (default the user's login name): it can only be rehearsed")
 	f.BoolVar(&asJSON, "json", false, "one line of JSON")
-	for _, name := range []string{"config", "direction", "portfolio", "out"} {
-		_ = c.MarkFlagRequired(name)
-	}
+	required(c, "config", "direction", "portfolio", "out")
 	return c
 }
 
@@ -170,7 +166,7 @@ func makePlan(io stdio, conf *config.Config, directionPath, portfolioPath string
 	rejected := p.Counts.Rejected - p.Counts.SMETS1
 	if rows := p.Counts.Targets + rejected; float64(rejected) > conf.MaxRejectedShare*float64(rows) {
 		return nil, failWith(exitRefused, fmt.Errorf(
-			"%s: %d of %d rows are rejected, more than max_rejected_share (%g): mend the file, see safemode portfolio check %[1]s, or raise the share",
+			"%s: %d of %d rows are rejected, more than max_rejected_share (%g): correct the file, see safemode portfolio check %[1]s, or raise the share",
 			portfolioPath, rejected, rows, conf.MaxRejectedShare))
 	}
 	if key != nil {
@@ -219,7 +215,7 @@ func custodyOf(conf *config.Config, originators []servicerequests.EUI) (*plan.Cu
 	return c, nil
 }
 
-// readDirection reads the direction. Where the configuration names a roster, one of
+// readDirection reads the direction. If the configuration names a roster, one of
 // its recorders must have signed it.
 func readDirection(io stdio, conf *config.Config, path string) (direction.Direction, *direction.Record, *direction.Roster, error) {
 	roster, err := loadRoster(conf)
@@ -251,15 +247,15 @@ func readDirection(io stdio, conf *config.Config, path string) (direction.Direct
 // preparer is who prepares a plan, as the command line has it.
 type preparer struct{ name, cert, key string }
 
-// signatory finds out who that is: by their key, which signs the plan, or, where there is
-// no roster and nothing but a rehearsal can come of the plan, by name.
+// signatory finds out who the preparer is: by their key, which signs the plan. If there is no
+// roster, so that the plan can only be rehearsed, it is by name.
 func (p preparer) signatory(conf *config.Config, roster *direction.Roster) (s direction.Signatory, key crypto.Signer, _ error) {
 	if p.cert != "" || p.key != "" {
 		cert, key, err := loadPerson(p.cert, p.key)
 		if err != nil {
 			return s, nil, err
 		}
-		s = direction.Signatory{Name: cert.CommonName, Key: direction.Fingerprint(cert)}
+		s = signatoryOf(cert)
 		if roster != nil {
 			person := roster.WithKey(s.Key)
 			switch {
@@ -277,14 +273,11 @@ func (p preparer) signatory(conf *config.Config, roster *direction.Roster) (s di
 	if roster != nil || conf.Environment == config.Live {
 		return s, nil, failWith(exitUsage, errors.New("who prepares a plan signs it: name their certificate and key by --cert and --key"))
 	}
-	if p.name == "" {
-		u, err := user.Current()
-		if err != nil {
-			return s, nil, failWith(exitUsage, fmt.Errorf("--prepared-by is needed: %w", err))
-		}
-		p.name = u.Username
+	s.Name = cmp.Or(p.name, claimant())
+	if err := record.CheckName(s.Name); err != nil {
+		return s, nil, failWith(exitUsage, fmt.Errorf("--prepared-by: %w", err))
 	}
-	return direction.Signatory{Name: p.name}, nil, failWith(exitUsage, record.CheckName(p.name))
+	return s, nil, nil
 }
 
 // savePlan writes a plan into a folder, which it makes if there is none. It never
@@ -300,22 +293,16 @@ func savePlan(p *plan.Plan, dir string) error {
 }
 
 func planLimits(l config.Limits) plan.Limits {
+	perSecond := func(r config.Rate) float64 { return r.PerSecond }
 	limits := plan.Limits{
-		User: l.User.PerSecond, Regions: map[servicerequests.Region]float64{},
-		Services: map[string]float64{}, Thresholds: map[string]plan.Threshold{},
-		OverThreshold: plan.Refuse,
+		User: l.User.PerSecond, Regions: each(l.Regions, perSecond), Services: each(l.Services, perSecond),
+		Thresholds: map[string]plan.Threshold{}, OverThreshold: plan.Refuse,
 	}
 	switch {
 	case l.IgnoreAnomalyThresholds:
 		limits.OverThreshold = plan.Exceed
 	case l.PaceToFit:
 		limits.OverThreshold = plan.Pace
-	}
-	for region, rate := range l.Regions {
-		limits.Regions[region] = rate.PerSecond
-	}
-	for service, rate := range l.Services {
-		limits.Services[service] = rate.PerSecond
 	}
 	for service, t := range l.AnomalyThresholds {
 		limits.Thresholds[service.SRV()] = plan.Threshold{
@@ -371,20 +358,12 @@ func printPlan(io stdio, p *plan.Plan, s *plan.Schedule, suppressed string) erro
 	for _, limit := range p.Estimate.Closed {
 		fmt.Fprintf(io.out, "  CLOSED: %s is 0, the plan cannot finish\n", limit)
 	}
-	for _, doubt := range p.Doubts(laterOf(time.Now(), p.StartsAt)) {
+	for _, doubt := range p.Doubts(time.Now()) {
 		fmt.Fprintf(io.out, "  WARNING: %s\n", doubt)
 	}
 	printWaves(io.out, p, s)
 	printCurves(io.out, p, s)
 	return nil
-}
-
-// laterOf is the later of two instants: a plan begins when it is to, or now.
-func laterOf(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
 
 // delayOf tells the PMA's decision under which the certificates may be used; empty where

@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"safemode/config"
 	"safemode/engine/portfolio"
 	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/table"
@@ -32,7 +32,7 @@ func newPortfolioCheck(io stdio) *cobra.Command {
 column and reason. Nothing is ever sent for a rejected row, nor to a SMETS1 meter, which
 is counted by itself and written there as well. Rows of empty fields claim no meter.
 Exit 0 if the file could be read to its end and a row of it is good; the reject file is
-then written anew, with a header alone if no row is bad. Exit 2 if no row is good, and if
+then written again, with a header alone if no row is bad. Exit 2 if no row is good, and if
 the file could not be read; then there is no reject file.`,
 		Example: `  safemode portfolio check portfolio.csv
   safemode portfolio check portfolio.csv --rejects bad.csv --json`,
@@ -60,8 +60,7 @@ the file could not be read; then there is no reject file.`,
 			if err != nil {
 				return err
 			}
-			w := wayHere(io)
-			over(&w.Portfolio, args[0])
+			w := wayHere(io, config.Night{Portfolio: args[0]})
 			w.say(io, w.plan())
 			return nil
 		},
@@ -132,15 +131,13 @@ func checkPortfolio(ctx context.Context, file, rejects string) (checkedPortfolio
 		return checked, failWith(exitUsage, err)
 	}
 	defer f.Close()
-	if in, err := f.Stat(); err != nil {
-		return checked, failWith(exitUsage, err)
-	} else if out, err := os.Stat(rejects); err == nil && os.SameFile(in, out) {
+	if sameFile(file, rejects) {
 		return checked, failWith(exitUsage, fmt.Errorf("--rejects names the portfolio itself: %s", rejects))
 	}
 	var broken error // of the portfolio, not of the reject file
 	err = writeFile(rejects, 0o600, func(w io.Writer) error {
 		out := table.NewWriter(w)
-		_ = out.Write([]string{"line", "device_id", "column", "reason"}) // Flush tells
+		out.Write("line", "device_id", "column", "reason")
 		options := portfolio.Options{
 			Dropped: func(columns []string) { checked.Dropped = columns },
 			Blank:   func(rows int) { checked.Blank = rows },
@@ -160,15 +157,14 @@ func checkPortfolio(ctx context.Context, file, rejects string) (checkedPortfolio
 					checked.Rejected++
 					checked.reject(bad)
 				}
-				_ = out.Write([]string{strconv.Itoa(bad.Line), bad.Device, bad.Column, bad.Reason})
+				out.Write(strconv.Itoa(bad.Line), bad.Device, bad.Column, bad.Reason)
 			default:
 				broken = failWith(exitUsage, fmt.Errorf("%s: %w", file, err))
 				return broken
 			}
 		}
 		slices.SortStableFunc(checked.Reasons, func(a, b rejection) int { return b.Rows - a.Rows })
-		out.Flush()
-		return out.Error()
+		return out.End()
 	})
 	if broken != nil {
 		return checked, broken

@@ -2,100 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 const portfolioHeader = "device_id,device_type,chf_id,mpxn,csp_region,claimed_mode,priority,source\n"
-
-func TestPortfolioCheckGenerated(t *testing.T) {
-	dir := t.TempDir()
-	generateFleet(t, dir, "--meters", "300")
-	file := filepath.Join(dir, "portfolio.csv")
-	var facts checkedPortfolio
-	line := must(t, "", "portfolio", "check", "--json", file)
-	if err := json.Unmarshal([]byte(line), &facts); err != nil || strings.Count(line, "\n") != 1 {
-		t.Fatalf("%v: %s", err, line)
-	}
-	want := checkedPortfolio{File: file, Good: 300, Rejects: file + ".rejects.csv", Dropped: []string{}, Reasons: []rejection{}}
-	if diff := cmp.Diff(want, facts); diff != "" {
-		t.Error(diff)
-	}
-	if text, err := os.ReadFile(want.Rejects); err != nil || string(text) != "line,device_id,column,reason\n" {
-		t.Errorf("%v: %s", err, text)
-	}
-}
-
-func TestPortfolioCheckRejects(t *testing.T) {
-	dir := t.TempDir()
-	meter := func(id, rest string) string { return id + ",GSME,00-DB-12-C0-00-00-00-01," + rest + "\n" }
-	file := putFile(t, filepath.Join(dir, "p.csv"), []byte("\ufeff"+strings.Replace(portfolioHeader, "source", "source,name", 1)+
-		meter("00-DB-12-60-00-00-00-01", "1234567,North,prepayment,0,inventory,Ann")+
-		meter("00-db-12-60-00-00-00-01", "1234567,North,prepayment,0,inventory,Ann")+
-		meter("00-DB-12-60", "1234567,North,prepayment,0,inventory,\"a\nb\"")+
-		meter("00-DB-12-60-00-00-00-02", "1234567,SMETS1,prepayment,0,inventory,Bob")+
-		meter("00-DB-12-60-00-00-00-03", "1234567,4G South,credit,9,,Eve")+
-		"short\n"))
-	bad := filepath.Join(dir, "bad.csv")
-	r := safemode(t, "", "portfolio", "check", file, "--rejects", bad)
-	if r.code != exitDone || r.err != "safemode: columns that are not kept: \"name\"\n" ||
-		r.out != "2 good rows, 3 rejected; the rejected are in "+bad+"\n"+
-			"  rejected: 2 for device_id (line 3: device is on line 2 already), 1 for the row as a whole (line 8: 1 fields where the header has 9)\n"+
-			"  1 SMETS1 meters: counted and handed over, never sent anything\n" {
-		t.Errorf("%+v", r)
-	}
-	text, err := os.ReadFile(bad)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var places []string
-	for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
-		parts := strings.SplitN(line, ",", 4)
-		if parts[3] == "" {
-			t.Errorf("no reason: %s", line)
-		}
-		places = append(places, strings.Join(parts[:3], ","))
-	}
-	want := []string{
-		"line,device_id,column", "3,00-DB-12-60-00-00-00-01,device_id", "4,00-DB-12-60,device_id",
-		"6,00-DB-12-60-00-00-00-02,", "8,short,",
-	}
-	if diff := cmp.Diff(want, places); diff != "" {
-		t.Error(diff)
-	}
-}
-
-func TestPortfolioCheckUnreadable(t *testing.T) {
-	dir := t.TempDir()
-	file := func(name, text string) string { return putFile(t, filepath.Join(dir, name), []byte(text)) }
-	good := file("good.csv", portfolioHeader)
-	for _, c := range []struct {
-		code   int
-		reason string
-		args   []string
-	}{
-		{exitUsage, "none.csv", []string{"none.csv"}},
-		{exitUsage, "empty.csv", []string{file("empty.csv", "")}},
-		{exitUsage, "priority", []string{file("columns.csv", "device_id,device_type\n")}},
-		{exitUsage, "quote.csv", []string{file("quote.csv", portfolioHeader+"x,\"y\n")}},
-		{exitUsage, dir, []string{dir}},
-		{exitUsage, "portfolio itself", []string{good, "--rejects", filepath.Join(dir, ".", "good.csv")}},
-		{exitFailed, "none", []string{good, "--rejects", filepath.Join(dir, "none", "bad.csv")}},
-		{exitUsage, "accepts 1 arg", nil},
-	} {
-		refuses(t, c.code, c.reason, "", append([]string{"portfolio", "check"}, c.args...)...)
-	}
-	for name, text := range readTree(t, dir) {
-		if strings.Contains(name, "rejects") || name == "/good.csv" && text != portfolioHeader {
-			t.Errorf("left behind: %s: %q", name, text)
-		}
-	}
-}
 
 func TestPortfolioCheckStops(t *testing.T) {
 	dir := t.TempDir()
@@ -109,4 +23,94 @@ func TestPortfolioCheckStops(t *testing.T) {
 	if files := readTree(t, dir); len(files) != 1 {
 		t.Errorf("%d files are left", len(files))
 	}
+}
+
+func generateFleet(t *testing.T, dir string, args ...string) string {
+	t.Helper()
+	return must(t, "", append([]string{
+		"fleet", "generate", "--out", filepath.Join(dir, "fleet.csv"), "--portfolio", filepath.Join(dir, "portfolio.csv"),
+	}, args...)...)
+}
+
+// gasRow is a good row of a portfolio.
+func gasRow(n int) string {
+	return fmt.Sprintf("00-DB-12-60-00-00-00-%02X,GSME,00-DB-12-C0-00-00-00-01,1234567,North,prepayment,0,list\n", n)
+}
+
+// A file that is no portfolio is named for what it is, and nothing that it holds is said
+// to be the name of a column.
+func TestPortfolioCheckNamesWhatAFileIs(t *testing.T) {
+	dir := t.TempDir()
+	good := portfolioHeader + gasRow(1) + gasRow(2)
+	for name, c := range map[string]struct{ text, want string }{
+		"cr.csv":        {strings.ReplaceAll(good, "\n", "\r"), "lines end with CR only"},
+		"rows.csv":      {portfolioHeader + strings.ReplaceAll(gasRow(1)+gasRow(2), "\n", "\r"), "line 2: lines end with CR only"},
+		"semicolon.csv": {strings.ReplaceAll(good, ",", ";"), "separated by ';'"},
+		"tabs.csv":      {strings.ReplaceAll(good, ",", "\t"), "separated by tabs"},
+		"utf16.csv":     {"\xff\xfed\x00e\x00v\x00", "UTF-16"},
+		"title.csv":     {"Meters of Example Energy\n" + good, "the header is line 2"},
+		"book.xlsx":     {"PK\x03\x04....", "an Excel workbook"},
+		"header.csv":    {portfolioHeader, "no good row: there is none at all"},
+		"bad.csv":       {portfolioHeader + strings.ReplaceAll(gasRow(1)+gasRow(2), "North", "West"), `no good row: 2 for csp_region (line 2: CSP region "West": want`},
+		"commas.csv":    {portfolioHeader + ",,,,,,,\n,,,,,,,\n", "no good row"},
+		"values.csv":    {gasRow(1) + gasRow(2), "missing device_id"},
+	} {
+		file := putFile(t, filepath.Join(dir, name), []byte(c.text))
+		r := safemode(t, "", "portfolio", "check", file)
+		if r.code != exitUsage || !strings.Contains(r.err, c.want) || strings.Contains(r.err, "00-DB") {
+			t.Errorf("%s: exit %d: %s, want %q", name, r.code, r.err, c.want)
+		}
+	}
+}
+
+// What a file holds drives no terminal and no spreadsheet.
+func TestPortfolioCheckQuotes(t *testing.T) {
+	header := strings.Replace(portfolioHeader, "source", "source,\x1b[2Jname,\x1b]0;x\a", 1)
+	row := func(id string) string {
+		return id + ",GSME,00-DB-12-C0-00-00-00-01,1234567,North,prepayment,0,list,Jo,x\n"
+	}
+	file := putFile(t, filepath.Join(t.TempDir(), "p.csv"), []byte(header+row("00-DB-12-60-00-00-00-01")+row("=cmd|' /C calc'!A0")+row("\x1b[31m")))
+	r := safemode(t, "", "portfolio", "check", file)
+	if r.code != exitDone || strings.ContainsAny(r.out+r.err, "\x1b\a") || !strings.Contains(r.err, "2 columns without a name that can be shown") {
+		t.Errorf("%+v", r)
+	}
+	text, err := os.ReadFile(file + ".rejects.csv")
+	if err != nil || strings.Contains(string(text), "\x1b") || !strings.Contains(string(text), "\n3,'=cmd|") {
+		t.Errorf("%v: %s", err, text)
+	}
+}
+
+// A plan takes no more rejected rows than the configuration lets it, and says how much of
+// the list of those not to be touched it knows.
+func TestPlanRefusesManyRejectedRows(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, 40, 1, 60)
+	file := s.path("portfolio.csv")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(string(text), "\n")
+	known, _, _ := strings.Cut(lines[5], ",")
+	putFile(t, s.path("leave.txt"), []byte("# leave\r"+known+"\r00-DB-12-E0-81-5F-B8-B8\r"))
+	planned := func(name, config string, bad int) commandResult {
+		t.Helper()
+		rows := append([]string{lines[0]}, lines[1:]...)
+		for i := 1; i <= bad; i++ {
+			rows[i] = strings.NewReplacer("North", "West", "Central", "West", "South", "West").Replace(rows[i])
+		}
+		putFile(t, file, []byte(strings.Join(rows, "")))
+		return safemode(t, "", "plan", "--config", config, "--direction", s.path("direction.yaml"), "--portfolio", file,
+			"--out", s.path(name), "--cert", s.path("pki/staff/olga.pem"), "--key", s.path("pki/staff/olga.key"))
+	}
+	usual := s.configure(t, "usual.yaml", "custody_dir:", "suppress_file: leave.txt\ncustody_dir:")
+	planned("three", usual, 3).says(t, exitRefused, "3 of 40 rows are rejected", "max_rejected_share (0.05)", "portfolio check")
+	if r := planned("two", usual, 2); r.code != exitDone || !strings.Contains(r.out, "2 suppressed, 1 of them planned, 1 unknown") {
+		t.Errorf("%+v", r)
+	}
+	if r := planned("wide", s.configure(t, "wide.yaml", "custody_dir:", "max_rejected_share: 0.1\ncustody_dir:"), 3); r.code != exitDone {
+		t.Errorf("%+v", r)
+	}
+	putFile(t, s.path("leave.txt"), []byte("# nobody\n"))
+	planned("none", usual, 0).says(t, exitUsage, "leave.txt", "it names none")
 }

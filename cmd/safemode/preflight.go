@@ -60,10 +60,7 @@ counter of the custody.`,
 			if err := f.report(io, asJSON); err != nil || planDir == "" {
 				return err
 			}
-			w := wayHere(io)
-			over(&w.Config, configPath)
-			over(&w.Plan, planDir)
-			over(&w.Journal, journalPath)
+			w := wayHere(io, config.Night{Config: configPath, Plan: planDir, Journal: journalPath})
 			w.say(io, w.place().Sweep())
 			return nil
 		},
@@ -74,7 +71,7 @@ counter of the custody.`,
 	f.StringVar(&planDir, "plan", "", "folder of the frozen plan")
 	f.StringVar(&journalPath, "journal", "journal.db", "where the sweep's journal is or will be: "+journalFlag)
 	f.BoolVar(&asJSON, "json", false, "one line of JSON")
-	_ = c.MarkFlagRequired("config")
+	required(c, "config")
 	return c
 }
 
@@ -133,7 +130,7 @@ func (f *preflight) report(io stdio, asJSON bool) error {
 			return err
 		}
 	} else {
-		for _, ok := range [...]bool{true, false} { // what fails stands together, where it is read first
+		for _, ok := range [...]bool{true, false} { // failures come together, where they are read first
 			for _, v := range f.findings {
 				if v.OK == ok {
 					fmt.Fprintf(io.out, "%s %s: %s\n", map[bool]string{true: "ok  ", false: "FAIL"}[ok], v.Name, v.Detail)
@@ -253,12 +250,12 @@ func (f *preflight) parts() {
 	}
 }
 
-// gates notes each gate, as the start holds to it. Without a plan there is no direction to
-// hold them to, which certificates and freeze statement do not need.
+// gates notes each gate, as the start checks it. Without a plan there is no direction; the gates
+// of certificates and freeze statement do not need one.
 func (f *preflight) gates() {
 	g, conf := f.begin.options.Gates, f.begin.conf
 	if !f.planned() {
-		_ = g.Look(f.ctx) // what could not be read closes its gate, and is said there
+		_ = g.Look(f.ctx) // evidence that could not be read closes its gate, and is reported there
 	}
 	for _, gate := range direction.AllGates {
 		if !f.planned() && gate != direction.Certificates && gate != direction.Frozen {
@@ -276,7 +273,7 @@ func (f *preflight) gates() {
 	}
 }
 
-// night looks at what the start does not: what would go wrong later, or slowly.
+// night checks what the start does not: faults that would show later, or slowly.
 func (f *preflight) night() {
 	conf := f.begin.conf
 	f.expiry()
@@ -376,11 +373,11 @@ func (f *preflight) forecast() {
 		f.hold("suppress_file "+conf.SuppressFile, said, err, "")
 	}
 	var doubts []error
-	for _, doubt := range p.Doubts(laterOf(time.Now(), p.StartsAt)) {
+	for _, doubt := range p.Doubts(time.Now()) {
 		doubts = append(doubts, errors.New(doubt))
 	}
 	f.hold("time", fmt.Sprintf("%s at the limits, and the direction ends %s", p.Estimate.Range(), p.Direction.NotAfter.Format(time.RFC3339)), errors.Join(doubts...),
-		"start sooner, raise the limits, or plan anew; late.csv lists homes that are late")
+		"start sooner, raise the limits, or make a new plan; late.csv lists homes that are late")
 	for _, forecast := range p.Estimate.Forecasts {
 		err := error(nil)
 		if forecast.Exceeded {

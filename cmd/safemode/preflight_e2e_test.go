@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"safemode/cmd/cli"
 	"safemode/engine/direction"
 	"safemode/engine/journal"
 	"safemode/engine/record"
@@ -274,7 +275,7 @@ func (s *scene) goesOnAlike(t *testing.T) {
 // rosterWithout writes the scene's roster without a person, signed by its recorder.
 func (s *scene) rosterWithout(t *testing.T, name, person string) {
 	t.Helper()
-	pinned, err := loadCertificate(s.path("pki/staff/rita.pem"))
+	pinned, err := cli.Certificate(s.path("pki/staff/rita.pem"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -96,7 +96,7 @@ func printStatus(w io.Writer, s record.Status) error {
 	for _, fuel := range slices.Sorted(maps.Keys(s.FirstContact)) {
 		fmt.Fprintf(out, "first contact\t%s\n", firstContact(fuel, s.FirstContact[fuel]))
 	}
-	fmt.Fprintf(out, "blast radius\t%s\n", blastRadius(s.BlastRadius))
+	fmt.Fprintf(out, "blast radius\t%v\n", s.BlastRadius)
 	for _, h := range s.Holds {
 		fmt.Fprintf(out, "%s\t%s by %s at %s: %s\n", h.Scope, past[h.Action], h.By, h.Since.UTC().Format(time.RFC3339), cmp.Or(h.Reason, "no reason given"))
 	}
@@ -129,14 +129,6 @@ func firstContact(fuel string, c record.Contact) string {
 	return text
 }
 
-// blastRadius says how much was at stake at once, against what the waves allow.
-func blastRadius(b record.BlastRadius) string {
-	if b.Homes == 0 {
-		return "no home was given a command"
-	}
-	return fmt.Sprintf("at most %d homes (%d meters) were between a command and its confirmation at once; the waves allowed commands to %d meters by then", b.Homes, b.Meters, b.Cap)
-}
-
 var past = map[string]string{"pause": "paused", "stop": "stopped"}
 
 // counted lists counts by name, those that are not 0.
@@ -150,35 +142,24 @@ func counted(counts map[string]int) string {
 	return cmp.Or(strings.Join(parts, ", "), "none")
 }
 
+// allPass is what passes says where nothing is shut.
+const allPass = "all gates and circuits"
+
 // passes says which gates and circuits are shut, by the one word for all of them, and why.
 func passes(s *record.Status, why bool) string {
-	shut := shutWays(s, why)
+	var shut []string
+	for _, w := range s.Ways() {
+		switch {
+		case w.Shut != "" && why:
+			shut = append(shut, w.Name+" ("+w.Shut+")")
+		case w.Shut != "":
+			shut = append(shut, w.Name)
+		}
+	}
 	if len(shut) == 0 {
-		return "all gates and circuits"
+		return allPass
 	}
 	return "SHUT: " + strings.Join(shut, "; ")
-}
-
-// shutWays are the gates and circuits that let nothing pass, and the signer that is away.
-func shutWays(s *record.Status, why bool) (shut []string) {
-	add := func(name, reason string) {
-		if why && reason != "" {
-			name += " (" + reason + ")"
-		}
-		shut = append(shut, name)
-	}
-	for _, name := range slices.Sorted(maps.Keys(s.Gates)) {
-		if s.Gates[name] != "open" {
-			add("gate "+name, s.Gates[name])
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(s.Breakers)) {
-		add("circuit "+name, "")
-	}
-	if s.Signer != "" {
-		add("signer", s.Signer)
-	}
-	return shut
 }
 
 // waveName is a wave's name, where it says more than its number.

@@ -89,7 +89,7 @@ func TestForcedOverAThreshold(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- errors.Join(e.Run(ctx), e.Close()) }()
 	caught := map[servicerequests.EUI]bool{}
-	look := r.Clock.NewTimer() // once fired it holds the clock until it is set anew
+	look := r.Clock.NewTimer() // once fired it holds the clock until it is set again
 	defer look.Stop()
 	for running := true; running; {
 		look.Reset(r.Clock.Now().Add(2 * time.Minute))

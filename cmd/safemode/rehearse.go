@@ -128,7 +128,7 @@ func (r *dryRun) run(ctx context.Context, io stdio, o engine.Options) (rep *repo
 	}
 	switch err := watch(ctx, io, e); {
 	case errors.Is(err, sweep.ErrStopped): // its simulator is gone: no command goes on with it
-		return nil, failWith(exitInterrupted, fmt.Errorf("interrupted and drained; a rehearsal starts anew, what there is of this one is in %s", r.Dir))
+		return nil, failWith(exitInterrupted, fmt.Errorf("interrupted and drained; a rehearsal starts from the beginning, what there is of this one is in %s", r.Dir))
 	case err != nil:
 		halted = sweepEnd(err)
 		if !errors.As(err, new(*sweep.HaltError)) {
@@ -183,8 +183,8 @@ func sweepDry(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan, 
 		return failWith(exitUsage, errors.New("--journal: a dry run keeps its journal in a file"))
 	}
 	// A journal or counters that lie there may be those of a real sweep.
-	dir, err := newFolder(filepath.Dir(journalPath))
-	if err != nil {
+	dir := filepath.Dir(journalPath)
+	if err := newFolder(dir); err != nil {
 		return failWith(exitUsage, fmt.Errorf("--journal %s: a dry run makes a folder of its own: %w", journalPath, err))
 	}
 	supplier := p.Originators[0]
@@ -205,7 +205,7 @@ func sweepDry(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan, 
 	}
 	rehearsed := *conf
 	r.Point(&rehearsed)
-	// The plan is the operator's, but for the environment: nothing of a rehearsal
+	// The plan is the operator's, with another environment: nothing of a rehearsal
 	// may look like a live sweep, not even its journal.
 	dry := *p
 	dry.Environment = engine.Simulator

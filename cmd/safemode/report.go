@@ -8,13 +8,16 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"iter"
 	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"safemode/config"
 	"safemode/engine/journal"
 	"safemode/engine/portfolio"
+	"safemode/engine/record"
 	"safemode/engine/report"
 	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/smki"
@@ -36,7 +39,9 @@ lists every file and column.
 With an inventory (CSV with a column device_id) or a list of transfers it also writes
 what differs. The list of transfers is the one that a sweep takes (mpxn, effective_date,
 incoming_mpid, source, as_of), or names meters by device_id. transfers.csv says who has
-left, when and in which state, by that list, or else by the one that the sweep had. With a key it signs the pack; check that with
+left, when and in which state, by that list, or else by the one that the sweep had.
+
+With a key it signs the pack; check that with
   openssl dgst -sha256 -verify signer.pub.pem -signature SHA256SUMS.sig SHA256SUMS`,
 		Example: `  safemode report --journal journal.db --out report
   safemode report --journal journal.db --out report --transfers transferred.csv --sign-key srp.key`,
@@ -65,8 +70,7 @@ left, when and in which state, by that list, or else by the one that the sweep h
 			if err := printReport(io, r, out, asJSON); err != nil {
 				return err
 			}
-			w := wayHere(io)
-			over(&w.Journal, journalPath)
+			w := wayHere(io, config.Night{Journal: journalPath})
 			w.say(io, w.audit())
 			return nil
 		},
@@ -80,14 +84,13 @@ left, when and in which state, by that list, or else by the one that the sweep h
 	f.StringVar(&flags.signKey, "sign-key", "", "PEM file of the P-256 key that signs the handover pack")
 	f.BoolVar(&flags.redact, "redact", false, "leave out device identifiers, MPxNs and Request IDs")
 	f.BoolVar(&asJSON, "json", false, "print the summary as one line of JSON")
-	_ = c.MarkFlagRequired("journal")
-	_ = c.MarkFlagRequired("out")
+	required(c, "journal", "out")
 	c.MarkFlagsMutuallyExclusive("redact", "inventory")
 	c.MarkFlagsMutuallyExclusive("redact", "transfers")
 	return c
 }
 
-// reportFlags are the flags of what is written beside the reports that always are.
+// reportFlags are the flags for what is written beside the reports that are always written.
 type reportFlags struct {
 	weekTo, inventory, transfers, signKey string
 	redact                                bool
@@ -139,8 +142,8 @@ func readList(name string) (report.List, error) {
 	return list, nil
 }
 
-// readTransfers reads a list of homes that leave, by MPxN, or of meters, by device. What it
-// returns finds a report's meters in it.
+// readTransfers reads a list of homes that leave, by MPxN, or of meters, by device. The function
+// that it returns finds a report's meters in it.
 func readTransfers(name string) (func(*report.Report) report.List, error) {
 	none := func(*report.Report) report.List { return nil }
 	if name == "" {
@@ -179,16 +182,20 @@ func readTransfers(name string) (func(*report.Report) report.List, error) {
 
 // readReport reads a journal into a report.
 func readReport(ctx context.Context, path string) (*report.Report, error) {
+	return ofJournal(ctx, path, report.Read)
+}
+
+// ofJournal is what is made of a journal's records.
+func ofJournal[T any](ctx context.Context, path string, read func(iter.Seq2[record.Record, error]) (T, error)) (made T, _ error) {
 	j, err := journal.OpenReadOnly(path)
 	if err != nil {
-		return nil, failWith(journalCode(err), err)
+		return made, failWith(journalCode(err), err)
 	}
 	defer j.Close()
-	r, err := report.Read(j.Records(ctx, 1))
-	if err != nil {
-		return nil, failWith(journalCode(err), fmt.Errorf("%s: %w", path, err))
+	if made, err = read(j.Records(ctx, 1)); err != nil {
+		return made, failWith(journalCode(err), fmt.Errorf("%s: %w", path, err))
 	}
-	return r, nil
+	return made, nil
 }
 
 // printReport shows a report: the summary as JSON, or for people.

@@ -37,6 +37,14 @@ func failWith(code int, err error) error { return cli.Fail(code, err) }
 // printJSON writes one value on one line.
 func printJSON(w io.Writer, value any) error { return cli.PrintJSON(w, value) }
 
+// printResult shows what a command has made, as one line of JSON or in words.
+func printResult(w io.Writer, asJSON bool, value any, format string, args ...any) error {
+	return cli.Result(w, asJSON, value, format, args...)
+}
+
+// required marks flags that a command cannot do without.
+func required(c *cobra.Command, flags ...string) { cli.Require(c, flags...) }
+
 // newLogger writes a program's talk: see [cli.NewLogger].
 func newLogger(w io.Writer, verbose bool) *zap.Logger { return cli.NewLogger(w, verbose) }
 

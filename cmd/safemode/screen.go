@@ -18,7 +18,7 @@ import (
 // screen fills a terminal with where a sweep stands. It knows what status --json says,
 // and nothing else but the last lines of talk.
 type screen struct {
-	status    func() (record.Status, error) // asked anew each second
+	status    func() (record.Status, error) // called once a second
 	talk      func() []string               // the last lines, oldest first
 	interrupt func()                        // Ctrl-C was pressed
 	quits     bool                          // a key ends the view and nothing else
@@ -111,8 +111,8 @@ var (
 	}
 )
 
-// draw puts first what somebody must know who has just come: whether it is real, how it is,
-// what to do; then how far it is; the pace last.
+// draw puts first what a person who has just come must know: whether the sweep is real, how it
+// is, what to do; then its progress; the pace last.
 func (s screen) draw() string {
 	width, height := max(cmp.Or(s.width, 80), 20), max(cmp.Or(s.height, 24), 4)
 	var lines []string
@@ -241,7 +241,7 @@ func wrapped(text string, width int) []string {
 // passesLine says in one word whether everything lets pass that must.
 func passesLine(st *record.Status, width int) []string {
 	text := passes(st, false)
-	if len(shutWays(st, false)) > 0 {
+	if text != allPass {
 		text = alarm.Render(text)
 	}
 	pieces := []string{heading.Render("Passes ") + text, heading.Render("Inbox ") + record.Ago("message", st.InboxHeard)}
@@ -326,20 +326,16 @@ func waveLines(st *record.Status, width int) (lines []string) {
 		}
 		lines = append(lines, flow(width, pieces...)...)
 	}
-	return append(lines, wrapped("Blast radius: "+blastRadius(st.BlastRadius), width)...)
+	return append(lines, wrapped("Blast radius: "+st.BlastRadius.String(), width)...)
 }
 
 func regionLines(st *record.Status) []string {
 	lines := []string{"", heading.Render(fmt.Sprintf("%-10s %-11s %9s %5s %8s %7s %8s %6s %6s", "Region", "fuel", "on supply", "armed", "not safe", "unknown", "excluded", "to go", "of"))}
 	for _, r := range st.Regions {
-		left := r.Meters
-		for _, n := range r.Verdicts {
-			left -= n
-		}
 		v := r.Verdicts
 		lines = append(lines, fmt.Sprintf("%-10s %-11s %9d %5d %8d %7d %8d %6d %6d", r.Region, r.Fuel,
 			v[record.VerdictOnSupply], v[record.VerdictArmed], v[record.VerdictNotSafe], v[record.VerdictUnknown], v[record.VerdictExcluded],
-			left, r.Meters))
+			r.Left(), r.Meters))
 	}
 	for _, r := range st.Heard {
 		line := fmt.Sprintf("%-10s %s, %d requests open", r.Region, r.Says(), r.Open)

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"crypto/ecdsa"
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
+	"safemode/config"
 	"safemode/engine/direction"
+	"safemode/engine/durable"
 	"safemode/servicerequests/safefile"
 )
 
@@ -15,14 +17,15 @@ func newSign(std stdio) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "sign FILE --cert CERT.pem --key KEY.pem",
 		Short: "Sign a direction, a roster or a freeze statement, as the person who recorded it",
-		Long: `Signs a direction's, a roster's or a freeze statement's file as it is, and writes FILE.sig beside it: ECDSA
-on P-256 over SHA-256, the same as
+		Long: `Signs the file of a direction, a roster or a freeze statement as it is, and writes FILE.sig
+beside it: ECDSA on P-256 over SHA-256, the same as
 
   openssl dgst -sha256 -sign KEY.pem -out FILE.sig FILE
 
 A direction and a freeze statement (that the supplier's everyday adapter sends nothing
 under these identities: config/freeze.example.yaml) are signed by a recorder on the
-roster, the roster by the holder of the certificate that the configuration pins. A changed file must be signed again.`,
+roster, the roster by the holder of the certificate that the configuration pins. A
+changed file must be signed again.`,
 		Example: `  safemode sign direction.yaml --cert pki/staff/rita.pem --key pki/staff/rita.key`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -38,19 +41,11 @@ roster, the roster by the holder of the certificate that the configuration pins.
 			if err != nil {
 				return failWith(exitUsage, fmt.Errorf("%s: %w", args[0], err))
 			}
-			signature, err := direction.Sign(key, text)
-			if err != nil {
-				return failWith(exitFailed, err)
-			}
-			path := args[0] + direction.SignatureSuffix
-			if err := writeFile(path, 0o600, func(w io.Writer) error {
-				_, err := w.Write(signature)
-				return err
-			}); err != nil {
+			if err := writeSignature(args[0], key, text); err != nil {
 				return err
 			}
-			fmt.Fprintf(std.out, "%s: %s, signed by %s\n", path, what, cert.CommonName)
-			if w := wayHere(std); args[0] == w.Direction {
+			fmt.Fprintf(std.out, "%s: %s, signed by %s\n", args[0]+direction.SignatureSuffix, what, cert.CommonName)
+			if w := wayHere(std, config.Night{}); args[0] == w.Direction {
 				w.say(std, w.check())
 			}
 			return nil
@@ -58,6 +53,15 @@ roster, the roster by the holder of the certificate that the configuration pins.
 	}
 	addIdentityFlags(c, &certFile, &keyFile)
 	return c
+}
+
+// writeSignature signs a text and writes the signature beside its file.
+func writeSignature(path string, key *ecdsa.PrivateKey, text []byte) error {
+	signature, err := direction.Sign(key, text)
+	if err != nil {
+		return failWith(exitFailed, err)
+	}
+	return writeFile(path+direction.SignatureSuffix, 0o600, durable.Bytes(signature))
 }
 
 // describeRecord says in a few words what is signed. Only a whole direction, roster or

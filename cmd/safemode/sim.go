@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"safemode/cmd/rehearsal"
+	"safemode/config"
 	"safemode/config/faults"
 	"safemode/devicesim"
 	"safemode/devicesim/fault"
@@ -54,8 +55,8 @@ gives them. Meters of a generated fleet use energy, run out and send alerts, and
 consumers press, take emergency credit and top up, by habits that are assumptions too.
 Those of a fleet file stay as it says until they are commanded. --living has it the
 other way. --tls lets in only Users that show a certificate, and shows its own to their
-inbox: the certificates of the PKI folder's tls/ (see pki init). --speed runs the clocks of DCC, hubs and meters faster; a sweep
-against it needs the same speed in its configuration.`,
+inbox: the certificates of the PKI folder's tls/ (see pki init). --speed runs the clocks of
+DCC, hubs and meters faster; a sweep against it needs the same speed in its configuration.`,
 		Example: `  safemode sim --fleet fleet.csv --pki pki
   safemode sim --meters 1000 --seed 1 --pki pki --speed 60
   safemode sim --fleet fleet.csv --pki pki --tls`,
@@ -121,7 +122,7 @@ against it needs the same speed in its configuration.`,
 			if living {
 				fmt.Fprintf(io.err, "  consumers press the button of an armed supply: %s (share and median delay, an assumption)\n", &press)
 			}
-			if w := wayHere(io); len(w.Simulator) > 0 {
+			if w := wayHere(io, config.Night{}); len(w.Simulator) > 0 {
 				fmt.Fprintln(io.err, "in another terminal:")
 				w.say(io, w.preflight())
 			}
@@ -158,7 +159,7 @@ against it needs the same speed in its configuration.`,
 	addPress(f, &press, "")
 	f.BoolVar(&mutual, "tls", false, "mutual TLS with the User, both ways")
 	f.BoolVar(&verbose, "verbose", false, "log every event")
-	_ = c.MarkFlagRequired("pki")
+	required(c, "pki")
 	c.MarkFlagsMutuallyExclusive("fleet", "meters")
 	c.MarkFlagsOneRequired("fleet", "meters")
 	c.MarkFlagsMutuallyExclusive("fleet", "seed")
@@ -184,16 +185,8 @@ func simFleet(c *cobra.Command, file string, o fleet.Options) (*fleet.Fleet, err
 		f, err := fleet.Generate(o)
 		return f, failWith(exitUsage, err)
 	}
-	in, err := safefile.Open(file, safefile.Mass, safefile.Checked)
-	if err != nil {
-		return nil, failWith(exitUsage, err)
-	}
-	defer in.Close()
-	f, err := fleet.ReadCSV(in)
-	if err != nil {
-		return nil, failWith(exitUsage, fmt.Errorf("%s: %w", file, err))
-	}
-	return f, nil
+	f, err := readFile(file, safefile.Mass, safefile.Checked, fleet.ReadCSV)
+	return f, failWith(exitUsage, err)
 }
 
 // loadPKI reads a PKI folder as the simulator or the engine may see it.

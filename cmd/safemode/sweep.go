@@ -10,12 +10,14 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"safemode/cmd/cli"
 	"safemode/config"
 	"safemode/engine"
 	"safemode/engine/direction"
 	"safemode/engine/journal"
 	"safemode/engine/plan"
 	"safemode/engine/record"
+	"safemode/engine/report"
 	"safemode/engine/sweep"
 	"safemode/servicerequests"
 )
@@ -123,8 +125,7 @@ of --portfolio, and without a sweep.`,
 				}
 				o.StoodBy = &changed.Takeover
 			}
-			w := wayHere(io)
-			over(&w.Journal, journalPath)
+			w := wayHere(io, config.Night{Journal: journalPath})
 			w.say(io, w.report())
 			return nil
 		},
@@ -147,9 +148,7 @@ of --portfolio, and without a sweep.`,
 	f.StringVar(&portfolioPath, "portfolio", "", "the portfolio that the plan was made of: a meter that is not in it refuses the plan; needed by --dark-hours")
 	f.BoolVar(&asJSON, "json", false, "dry run: print the summary as one line of JSON")
 	f.BoolVar(&verbose, "verbose", false, "log every event")
-	for _, name := range []string{"config", "plan", "journal"} {
-		_ = c.MarkFlagRequired(name)
-	}
+	required(c, "config", "plan", "journal")
 	return c
 }
 
@@ -161,13 +160,13 @@ func rowsForDark(portfolioPath string, dark darkFlags) ([]servicerequests.EUI, e
 	case dark.over == 0:
 		return nil, nil
 	case portfolioPath == "":
-		return nil, errors.New("--dark-hours needs --portfolio, with whose order it compares the plan's")
+		return nil, errors.New("--dark-hours needs --portfolio: it compares the plan's order with the portfolio's")
 	}
 	return readDevices(portfolioPath)
 }
 
 // runSweep carries one plan out and says how it ended. After an [engine.ChangedError] it is to be
-// called again, with what is read anew.
+// called again, with the files as they are now.
 func runSweep(ctx context.Context, io stdio, b *beginning, o engine.Options) error {
 	channels, err := channelsOf(b.conf)
 	if err != nil {
@@ -242,7 +241,8 @@ func journalCode(err error) int {
 		return exitHalted
 	case errors.Is(err, journal.ErrInUse):
 		return exitRefused
-	case errors.Is(err, journal.ErrForeign), errors.Is(err, journal.ErrVersion), errors.Is(err, journal.ErrNone), errors.Is(err, os.ErrNotExist):
+	case errors.Is(err, journal.ErrForeign), errors.Is(err, journal.ErrVersion), errors.Is(err, journal.ErrNone), errors.Is(err, os.ErrNotExist),
+		errors.Is(err, report.ErrNoStory):
 		return exitUsage
 	default:
 		return exitFailed
@@ -261,7 +261,7 @@ func advise(ctx context.Context, io stdio, err error, o *engine.Options) {
 		for _, by := range missing.Signed {
 			place.Approved = append(place.Approved, by.Name)
 			place.Approvers = slices.DeleteFunc(slices.Clone(place.Approvers), func(person string) bool {
-				cert, err := loadCertificate(person + ".pem")
+				cert, err := cli.Certificate(person + ".pem")
 				return err == nil && direction.Fingerprint(cert) == by.Key
 			})
 		}
@@ -280,7 +280,7 @@ func sweepEnd(err error) error {
 	case errors.As(err, &halt):
 		return failWith(exitHalted, err)
 	case errors.Is(err, sweep.ErrHandedOver):
-		return failWith(exitHandedOver, errors.New("handed over and drained: the sweep is whose it was handed to, and this command stands by for it"))
+		return failWith(exitHandedOver, errors.New("handed over and drained: another machine has the sweep, and this command stands by for it"))
 	case errors.Is(err, sweep.ErrStopped):
 		return failWith(exitInterrupted, errors.New("interrupted and drained"))
 	case errors.Is(err, sweep.ErrReplay), errors.Is(err, journal.ErrDamaged):

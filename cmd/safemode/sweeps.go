@@ -22,7 +22,7 @@ type sweepLine struct {
 	State   string     `json:"state"` // running, cut_off, not_begun, or how it was closed
 	Holder  string     `json:"holder,omitempty"`
 	Since   *time.Time `json:"since,omitempty"`   // it holds it, or held it last
-	Standby []string   `json:"standby,omitempty"` // who stands by for it
+	Standby []string   `json:"standby,omitempty"` // the machines that stand by for it
 	Meters  int        `json:"meters"`            // of the plan
 	Records uint64     `json:"records"`
 	Last    *time.Time `json:"last,omitempty"` // time of the last record, by the sweep's clock
@@ -35,8 +35,9 @@ func newSweeps(io stdio) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "sweeps --database ADDRESS",
 		Short: "List the sweeps whose journals are in a database",
-		Long: `Says of each sweep whether it is running, who holds it and who stands by, or how it was closed; how
-many meters its plan has, how many records its journal, and when the last was written.
+		Long: `Says of each sweep whether it is running, who holds it and who stands by, or how it was
+closed; how many meters its plan has, how many records its journal, and when the last was
+written.
 cut_off: it was opened, nobody closed it, and nobody holds it now.`,
 		Example: `  safemode sweeps --database postgres://srp@db.example/sweeps`,
 		Args:    cobra.NoArgs,
@@ -73,7 +74,7 @@ cut_off: it was opened, nobody closed it, and nobody holds it now.`,
 	}
 	c.Flags().StringVar(&database, "database", "", "postgres://USER@HOST/DATABASE")
 	c.Flags().BoolVar(&asJSON, "json", false, "one line of JSON")
-	_ = c.MarkFlagRequired("database")
+	required(c, "database")
 	return c
 }
 

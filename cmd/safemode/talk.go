@@ -8,12 +8,14 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
-// talk is a standard error whose reader may be slow, stuck or gone: a full pipe, a
+// talk is a standard error with a reader that may be slow, stuck or gone: a full pipe, a
 // terminal that Ctrl-S has stopped, a log shipper that has ended. A Write never waits and
-// never fails: what there is no room for is dropped and counted, and so is what cannot be
-// written. One line says how much that was when the output flows again.
+// never fails. Text without room, or that cannot be written, is dropped and counted. One line
+// says how much that was when output works again.
 type talk struct {
 	out  io.Writer
 	wake chan struct{} // has one when there is something to write; closed by nobody
@@ -128,7 +130,7 @@ func flushed(w io.Writer, limit time.Duration) bool {
 	return !ok || t.flush(limit)
 }
 
-// fileOf is the file that a command talks to; nil: it is none.
+// fileOf is the file that a command writes to; nil: it is not a file.
 func fileOf(w io.Writer) *os.File {
 	if t, ok := w.(*talk); ok {
 		w = t.out
@@ -137,12 +139,20 @@ func fileOf(w io.Writer) *os.File {
 	return f
 }
 
-// droppedBy is what counts the lost talk of a standard error; nil: nothing is lost there.
-func droppedBy(w io.Writer) func() uint64 {
+// droppedBy is how much talk of a standard error was lost.
+func droppedBy(w io.Writer) uint64 {
 	if t, ok := w.(interface{ Dropped() uint64 }); ok {
-		return t.Dropped
+		return t.Dropped()
 	}
-	return nil
+	return 0
+}
+
+// countDropped has a registry tell how much talk was lost.
+func countDropped(w io.Writer, registry prometheus.Registerer) {
+	registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "safemode_log_dropped_total",
+		Help: "Writes to standard error that were dropped because nobody read it.",
+	}, func() float64 { return float64(droppedBy(w)) }))
 }
 
 // endings are the signals that drain and end a command. A terminal that is closed sends

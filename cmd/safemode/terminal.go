@@ -20,7 +20,7 @@ import (
 
 const plainUsage = "plain lines, also on a terminal"
 
-// terminal is a standard error that a full-screen view may fill: what is written
+// terminal is a standard error that a full-screen view may fill: text that is written
 // meanwhile is kept, shown in the view, and written when the view has gone.
 type terminal struct {
 	io.Writer          // what lines are written to
@@ -46,8 +46,7 @@ func fillable(streams stdio, plain bool) stdio {
 	return streams
 }
 
-// foreground says whether this process has a terminal to itself. Where nobody can tell, it
-// is not its.
+// foreground says whether this process has a terminal to itself; false if that cannot be known.
 func foreground(tty *os.File) bool {
 	group, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP)
 	return err == nil && group == unix.Getpgrp()
@@ -71,11 +70,7 @@ func (t *terminal) Write(b []byte) (int, error) {
 func (t *terminal) Dropped() uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	lost := t.lost
-	if count := droppedBy(t.Writer); count != nil {
-		lost += count()
-	}
-	return lost
+	return t.lost + droppedBy(t.Writer)
 }
 
 func (t *terminal) flush(limit time.Duration) bool { return flushed(t.Writer, limit) }
@@ -103,7 +98,7 @@ func (t *terminal) fill(on bool) error {
 	_, err := io.WriteString(t.Writer, t.kept.String())
 	t.kept.Reset()
 	if t.lost > 0 {
-		fmt.Fprintf(t.Writer, "safemode: %d messages of meanwhile were dropped\n", t.lost)
+		fmt.Fprintf(t.Writer, "safemode: %d messages were dropped while the view was up\n", t.lost)
 	}
 	return err
 }

@@ -4,16 +4,15 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
-	"encoding/pem"
 	"fmt"
 	"path/filepath"
 
+	"safemode/cmd/cli"
 	"safemode/cmd/rehearsal"
 	"safemode/config"
 	"safemode/engine"
 	"safemode/engine/console"
 	"safemode/engine/inbox"
-	"safemode/servicerequests/safefile"
 )
 
 // loadClientTLS reads the files of mutual TLS towards the DCC; nil if none is
@@ -26,7 +25,7 @@ func loadClientTLS(t config.TLS, secrets secretFiles) (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dcc.tls: %w", err)
 	}
-	pool, err := loadPool(t.Authorities)
+	pool, err := cli.Pool(t.Authorities)
 	if err != nil {
 		return nil, fmt.Errorf("dcc.tls.authorities: %w", err)
 	}
@@ -46,7 +45,7 @@ func loadInbox(i config.Inbox, secrets secretFiles) (inbox.Address, error) {
 	if err != nil {
 		return a, fmt.Errorf("inbox.tls: %w", err)
 	}
-	pool, err := loadPool(i.TLS.Authorities)
+	pool, err := cli.Pool(i.TLS.Authorities)
 	if err != nil {
 		return a, fmt.Errorf("inbox.tls.authorities: %w", err)
 	}
@@ -85,7 +84,7 @@ func loadOperations(o config.Operations, secrets secretFiles) (a console.Address
 // roles are those of the file of people, as the console has them.
 var roles = map[string]console.Role{config.Viewer: console.Looks, config.Operator: console.Orders, config.Approver: console.Approves}
 
-// loadPeople reads who may look and who may give orders.
+// loadPeople reads the people who may look and those who may give orders.
 func loadPeople(name string) ([]console.Person, error) {
 	if err := checkPrivate(name); err != nil {
 		return nil, err
@@ -105,7 +104,7 @@ func loadPeople(name string) ([]console.Person, error) {
 	return people, nil
 }
 
-// checkPeers has every TLS peer of an engine held to revocation lists.
+// checkPeers has every TLS peer of an engine checked with revocation lists.
 func checkPeers(o *engine.Options, revoked func(chain []*x509.Certificate) error) {
 	o.Inbox.Revoked = revoked
 	if o.DCC.TLS == nil {
@@ -121,14 +120,14 @@ func checkPeers(o *engine.Options, revoked func(chain []*x509.Certificate) error
 	}
 }
 
-// peerAuthorities are those who may vouch for TLS peers. What cannot be read is a fault of
-// the section that names it.
+// peerAuthorities are the authorities of TLS peers. A file that cannot be read is a fault of the
+// section that names it.
 func peerAuthorities(c *config.Config) (all []*x509.Certificate) {
 	for _, name := range [...]string{c.DCC.TLS.Authorities, c.Inbox.TLS.Authorities} {
 		if name == "" {
 			continue
 		}
-		certificates, _ := readAuthorities(name)
+		certificates, _ := cli.Authorities(name)
 		all = append(all, certificates...)
 	}
 	return all
@@ -141,47 +140,9 @@ func loadTestTLS(dir, side string) (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--tls: %w (safemode pki init makes it)", err)
 	}
-	pool, err := loadPool(file(rehearsal.TLSAuthority + ".pem"))
+	pool, err := cli.Pool(file(rehearsal.TLSAuthority + ".pem"))
 	if err != nil {
 		return nil, fmt.Errorf("--tls: %w", err)
 	}
 	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, ClientCAs: pool, RootCAs: pool}, nil
-}
-
-// loadPool reads the certificates of those who may vouch for a peer.
-func loadPool(name string) (*x509.CertPool, error) {
-	certificates, err := readAuthorities(name)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	for _, c := range certificates {
-		pool.AddCert(c)
-	}
-	return pool, nil
-}
-
-func readAuthorities(name string) (all []*x509.Certificate, err error) {
-	text, err := safefile.Read(name, safefile.Small, safefile.Own)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		var block *pem.Block
-		if block, text = pem.Decode(text); block == nil {
-			break
-		}
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		c, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		all = append(all, c)
-	}
-	if len(all) == 0 {
-		return nil, fmt.Errorf("%s holds no certificate", name)
-	}
-	return all, nil
 }

@@ -87,7 +87,7 @@ ended otherwise, so that it cannot come any more.`,
 	f.DurationVar(&timeout, "timeout", 0, "the longest to wait (real time); 0: for ever")
 	f.DurationVar(&every, "every", time.Second, "how often it looks (real time)")
 	f.BoolVar(&asJSON, "json", false, "print the status that ended the wait as one line of JSON")
-	_ = c.MarkFlagRequired("for")
+	required(c, "for")
 	return c
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"safemode/cmd/cli"
 	"safemode/config"
 	"safemode/engine"
 	"safemode/engine/breaker"
@@ -27,7 +28,7 @@ import (
 	"safemode/servicerequests/smki"
 )
 
-// loadConfig reads a configuration; what is wrong with it is wrong usage.
+// loadConfig reads a configuration; its faults are wrong usage.
 func loadConfig(path string) (*config.Config, error) {
 	c, err := config.Load(path)
 	return c, failWith(exitUsage, err)
@@ -50,7 +51,7 @@ func engineOptions(c *config.Config, p *plan.Plan, journalPath string, log *zap.
 		Commits: journal.Options{Linger: c.Journal.Linger, BatchLimit: c.Journal.BatchLimit, Lease: c.Journal.Lease},
 
 		AcceptOneServer: c.Journal.AcceptOneServer,
-		Thresholds:      thresholdsOf(c.Limits.AnomalyThresholds),
+		Thresholds:      each(c.Limits.AnomalyThresholds, func(t config.Threshold) sweep.Threshold { return sweep.Threshold(t) }),
 		Tripwires: sweep.Tripwires{
 			Unregistered: sweep.Tripwire(c.Tripwires.Unregistered), Unverified: sweep.Tripwire(c.Tripwires.Unverified),
 		},
@@ -164,12 +165,13 @@ func policyOf(c *config.Config) ledger.Policy {
 	}
 }
 
-func thresholdsOf(all map[servicerequests.Service]config.Threshold) map[servicerequests.Service]sweep.Threshold {
-	thresholds := map[servicerequests.Service]sweep.Threshold{}
-	for service, t := range all {
-		thresholds[service] = sweep.Threshold(t)
+// each is a map with each value made into another.
+func each[K comparable, V, W any](m map[K]V, make func(V) W) map[K]W {
+	made := map[K]W{}
+	for k, v := range m {
+		made[k] = make(v)
 	}
-	return thresholds
+	return made
 }
 
 func perFuel[T any](electricity, gas T) ledger.PerFuel[T] {
@@ -179,19 +181,12 @@ func perFuel[T any](electricity, gas T) ledger.PerFuel[T] {
 // limitsOf gives the pacer its limits. A region or service without one of its own
 // is bounded by the others only.
 func limitsOf(l config.Limits) pacer.Limits {
-	limits := pacer.Limits{
-		User:    pacer.Limit(l.User),
-		Region:  map[servicerequests.Region]pacer.Limit{},
-		Service: map[string]pacer.Limit{},
-	}
+	limit := func(r config.Rate) pacer.Limit { return pacer.Limit(r) }
+	limits := pacer.Limits{User: pacer.Limit(l.User), Region: each(l.Regions, limit), Service: each(l.Services, limit)}
 	for _, service := range record.Endpoints {
-		limits.Service[service.String()] = pacer.Unlimited()
-	}
-	for name, rate := range l.Services {
-		limits.Service[name] = pacer.Limit(rate)
-	}
-	for region, rate := range l.Regions {
-		limits.Region[region] = pacer.Limit(rate)
+		if _, limited := l.Services[service.String()]; !limited {
+			limits.Service[service.String()] = pacer.Unlimited()
+		}
 	}
 	if !l.IgnoreAnomalyThresholds {
 		limits.SRV = map[string]pacer.Budget{}
@@ -212,7 +207,7 @@ func inboxLimits(i config.Inbox) inbox.Limits {
 func loadCertificates(names []string, faults *[]error) []*smki.Certificate {
 	var all []*smki.Certificate
 	for _, name := range names {
-		c, err := loadCertificate(name)
+		c, err := cli.Certificate(name)
 		if err != nil {
 			*faults = append(*faults, err)
 			continue
@@ -228,7 +223,11 @@ func suppressedOf(c *config.Config) (map[servicerequests.EUI]struct{}, error) {
 	if c.SuppressFile == "" {
 		return nil, nil
 	}
-	return loadSuppressed(c.SuppressFile)
+	list, err := readFile(c.SuppressFile, safefile.List, safefile.Own, portfolio.ReadSuppressed)
+	if err != nil {
+		return nil, fmt.Errorf("suppress_file: %w", err)
+	}
+	return list, nil
 }
 
 // plannedOf says how many devices of a list of those not to be touched a plan names.
@@ -241,18 +240,4 @@ func plannedOf(p *plan.Plan, list map[servicerequests.EUI]struct{}) (string, err
 		return nil
 	}, func(*plan.Rejected) error { return nil })
 	return fmt.Sprintf("%d suppressed, %d of them planned, %d unknown", len(list), planned, len(list)-planned), err
-}
-
-// loadSuppressed reads the list of devices that must not be touched.
-func loadSuppressed(name string) (map[servicerequests.EUI]struct{}, error) {
-	f, err := safefile.Open(name, safefile.List, safefile.Own)
-	if err != nil {
-		return nil, fmt.Errorf("suppress_file: %w", err)
-	}
-	defer f.Close()
-	suppressed, err := portfolio.ReadSuppressed(f)
-	if err != nil {
-		return nil, fmt.Errorf("suppress_file: %s: %w", name, err)
-	}
-	return suppressed, nil
 }

@@ -3,7 +3,6 @@ package signercmd
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -57,7 +56,7 @@ away. It ends with Ctrl-C.`,
 	}
 	c.Flags().StringVar(&path, "config", "", "the signer's configuration")
 	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "log grants, too")
-	_ = c.MarkFlagRequired("config")
+	cli.Require(c, "config")
 	return c
 }
 
@@ -153,13 +152,9 @@ func (l *loaded) listen(ctx context.Context) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := safefile.Read(l.TLS.Authorities, safefile.Small, safefile.Own)
+	pool, err := cli.Pool(l.TLS.Authorities)
 	if err != nil {
 		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s: no certificate in PEM", l.TLS.Authorities)
 	}
 	return inbox.Listen(ctx, inbox.Address{
 		Listen: l.Listen, AllowedNames: l.TLS.AllowedNames, Connections: 512, ConnectionsPerPeer: 256,
@@ -249,6 +244,6 @@ func (p Program) folder(name, short, long string, do func(loaded) error) *cobra.
 		},
 	}
 	c.Flags().StringVar(&path, "config", "", "the signer's configuration")
-	_ = c.MarkFlagRequired("config")
+	cli.Require(c, "config")
 	return c
 }

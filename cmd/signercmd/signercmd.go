@@ -106,7 +106,7 @@ func (k keys) add(ctx context.Context, id config.SignerIdentity) error {
 	if err != nil {
 		return err
 	}
-	c, err := certificateOf(id, "key-agreement", smki.SupplierAgrees)
+	c, err := Certificate(id, "key-agreement", smki.SupplierAgrees)
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (k keys) add(ctx context.Context, id config.SignerIdentity) error {
 
 // signing is the key of one kind, with its certificate.
 func (k keys) signing(ctx context.Context, id config.SignerIdentity, name, uri string, purpose smki.Purpose) (*smki.Certificate, crypto.Signer, error) {
-	c, err := certificateOf(id, name, purpose)
+	c, err := Certificate(id, name, purpose)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -144,15 +144,15 @@ func (k keys) signing(ctx context.Context, id config.SignerIdentity, name, uri s
 	return c, key, err
 }
 
-// certificateOf reads one of an identity's certificates.
-func certificateOf(id config.SignerIdentity, name string, purpose smki.Purpose) (*smki.Certificate, error) {
+// Certificate reads one of an identity's certificates.
+func Certificate(id config.SignerIdentity, name string, purpose smki.Purpose) (*smki.Certificate, error) {
 	path := filepath.Join(id.PKIDir, "supplier", name+".pem")
-	c, err := certificate(path)
-	if err == nil {
-		err = c.CheckPurpose(purpose)
+	c, err := cli.Certificate(path)
+	if err != nil {
+		return nil, err
 	}
-	if err == nil && c.EUI != id.EUI {
-		err = fmt.Errorf("it belongs to %s", c.EUI)
+	if err = c.CheckPurpose(purpose); err == nil && c.EUI != id.EUI {
+		err = fmt.Errorf("the certificate belongs to %v, not to %v", c.EUI, id.EUI)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -162,19 +162,7 @@ func certificateOf(id config.SignerIdentity, name string, purpose smki.Purpose) 
 
 // keyFile reads the key beside a certificate.
 func keyFile(id config.SignerIdentity, name string, c *smki.Certificate) (*ecdsa.PrivateKey, error) {
-	path := filepath.Join(id.PKIDir, "supplier", name+".key")
-	text, err := safefile.Read(path, safefile.Small, safefile.Secret)
-	if err != nil {
-		return nil, err
-	}
-	key, err := smki.ParsePrivateKeyPEM(text)
-	if err == nil && !key.PublicKey.Equal(c.PublicKey) {
-		err = errors.New("it is not the key of the certificate beside it")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return key, nil
+	return cli.Key(filepath.Join(id.PKIDir, "supplier", name+".key"), safefile.Secret, c)
 }
 
 // loaded is a configuration with everything that it names except keys.
@@ -199,7 +187,7 @@ func load(path string) (l loaded, err error) {
 	if l.plan.Environment != string(l.Environment) {
 		return l, fmt.Errorf("the plan is for environment %s, the configuration for %s", l.plan.Environment, l.Environment)
 	}
-	pinned, err := certificate(l.Roster.SignedBy)
+	pinned, err := cli.Certificate(l.Roster.SignedBy)
 	if err != nil {
 		return l, err
 	}
@@ -208,7 +196,7 @@ func load(path string) (l loaded, err error) {
 	}
 	var authorities []*smki.Certificate
 	for _, path := range l.Authorities {
-		c, err := certificate(path)
+		c, err := cli.Certificate(path)
 		if err != nil {
 			return l, err
 		}
@@ -233,7 +221,7 @@ func (l *loaded) watch(authorities []*smki.Certificate) error {
 			for name, purpose := range map[string]smki.Purpose{
 				"xml-signing": smki.SignsRequests, "digital-signing": smki.SignsPreCommands, "key-agreement": smki.SupplierAgrees,
 			} {
-				c, err := certificateOf(id, name, purpose)
+				c, err := Certificate(id, name, purpose)
 				if err != nil {
 					return err
 				}
@@ -258,16 +246,4 @@ func (l *loaded) options() signing.Options {
 		Folder: l.Folder, Plan: l.plan, Roster: l.roster, Trust: l.trust, MaxValidity: l.Roster.ApprovalsAtMost, Broker: l.DCC, Gates: l.gates,
 		Limits: signing.Limits{Commands: l.Limits.Commands, PerHour: l.Limits.PerHour, Floor: l.Limits.CounterFloor},
 	}
-}
-
-func certificate(path string) (*smki.Certificate, error) {
-	text, err := safefile.Read(path, safefile.Small, safefile.Own)
-	if err != nil {
-		return nil, err
-	}
-	c, err := smki.ParseCertificatePEM(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return c, nil
 }

@@ -28,7 +28,7 @@ type answer struct {
 // answers lists the honest answers of a device to a service, in the order of execution.
 func answers(d history.Device, srv string) (list []answer) {
 	for _, c := range d.Carried {
-		if c.SRV != srv || !asked(d, c.Counter) {
+		if _, taken := asked(d, c.Counter); c.SRV != srv || !taken {
 			continue
 		}
 		if at := delivered(d, c.Counter); at != 0 {
@@ -55,9 +55,14 @@ func (f Facts) saidByBoth(srv string) []answer {
 	return list
 }
 
-// asked says whether the DCC has taken a request of the User with this counter.
-func asked(d history.Device, counter uint64) bool {
-	return slices.ContainsFunc(d.Accepted, func(a history.Accepted) bool { return a.Counter == counter })
+// asked is the service of the User's request with this counter, if the DCC has taken one.
+func asked(d history.Device, counter uint64) (srv string, taken bool) {
+	for _, a := range d.Accepted {
+		if a.Counter == counter {
+			return a.SRV, true
+		}
+	}
+	return "", false
 }
 
 // delivered is when the device's own answer to a request came to the inbox; 0: never.
@@ -168,11 +173,5 @@ func (f Facts) tried(srv string) bool {
 	return slices.ContainsFunc(f.Meter.Accepted, func(a history.Accepted) bool { return a.SRV == srv })
 }
 
-func srvOf(d history.Device, counter uint64) string {
-	for _, a := range d.Accepted {
-		if a.Counter == counter {
-			return a.SRV
-		}
-	}
-	return ""
-}
+// srvOf is the service of a request; empty: it was not taken.
+func srvOf(d history.Device, counter uint64) string { srv, _ := asked(d, counter); return srv }

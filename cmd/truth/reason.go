@@ -43,7 +43,7 @@ var reasons = []reason{
 	because(record.VerdictOnSupply, "", func(r row, _ []string) bool { return !r.pending() }),
 	because(record.VerdictOnSupply, "a future-dated switch may still be stored on the meter", func(r row, _ []string) bool { return r.pending() }),
 
-	because(record.VerdictArmed, "safe once the consumer presses the button", always),
+	because(record.VerdictArmed, "safe once the consumer presses the button", func(row, []string) bool { return true }),
 
 	because(record.VerdictExcluded, regexp.QuoteMeta(record.ReasonTransferred)+` \((E[0-9]+)\)`, func(r row, parts []string) bool { return r.refused("", code(parts[1])) }),
 	because(record.VerdictExcluded, regexp.QuoteMeta(record.ReasonTransferred)+` \(N[0-9]+, change of supplier\)`, func(r row, _ []string) bool { return r.Meter.Left != 0 }),
@@ -130,8 +130,6 @@ func (r row) wrongReason() string {
 	}
 	return fmt.Sprintf("reason %q: nothing that happened bears it out", r.verdict.Reason)
 }
-
-func always(row, []string) bool { return true }
 
 func code(text string) servicerequests.ResponseCode { return servicerequests.ResponseCode(text) }
 

@@ -60,7 +60,7 @@ func (r row) evidence(srv string, counter uint64) (c history.Carried, fault stri
 		c, ok, by = there, true, r.Proxy // that it is in Prepayment a proxy may say
 	}
 	switch {
-	case !ok || !asked(by, counter):
+	case !ok || srvOf(by, counter) == "":
 		return c, fmt.Sprintf("it rests on a %s under counter %d, which was not carried out", srv, counter)
 	case c.SRV != srv || c.Result != 0:
 		return c, fmt.Sprintf("it rests on a %s under counter %d, which was a %s with result %d", srv, counter, c.SRV, c.Result)

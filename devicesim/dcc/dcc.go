@@ -72,8 +72,8 @@ type Options struct {
 
 	History  *history.Book // of what is accepted, answered and delivered; nil: none is kept
 	Register Register
-	// Raise makes an alert of a device, under the counter after the meter's last; nil if it
-	// has no supplier whose keys are here. Only other traffic needs it.
+	// Raise makes an alert of a device, under the counter after the meter's last; nil if the
+	// simulator does not have its supplier's keys. Only other traffic needs it.
 	Raise func(m fleet.Meter, code meter.AlertCode, at time.Time) ([]byte, error)
 
 	Rules      fault.Rules           // those in force at first; see [DCC.SetRules]
@@ -111,7 +111,7 @@ type Meters interface {
 	Due(c Command) (outcome, others []Alert)
 }
 
-// Command is a Command at the door of its device.
+// Command is a Command that has arrived at its device.
 type Command struct {
 	ID      servicerequests.RequestID // the target is the device: ESME, GSME or GPF
 	SRV     string                    // Service Reference Variant
@@ -121,7 +121,7 @@ type Command struct {
 	Skew    time.Duration             // how far the device's clock is ahead
 	Fault   meter.Fault
 
-	// SignedBy is whose signature of Message the DCC has proven; nil: nobody's.
+	// SignedBy is the key whose signature of Message the DCC has verified; nil: none.
 	SignedBy *ecdsa.PublicKey
 }
 
@@ -164,7 +164,7 @@ type Fate struct {
 	ResponseRepeated    bool          // delivered twice
 	ResponseDelayed     time.Duration
 	E20Untold           bool // the User is not told that there was no way to the device
-	E21Untold           bool // nor that it did not answer
+	E21Untold           bool // the DCC does not say that the device did not answer
 
 	Lie  fault.Lie // one of [fault.DeliveryLies]
 	Kept bool      // the response is kept, to be replayed
@@ -181,7 +181,7 @@ type DCC struct {
 	anomaly anomaly
 	metrics *metrics
 
-	previous *recent.Map[answered, []byte] // what devices answered last, if it is kept
+	previous *recent.Map[answered, []byte] // the devices' last answers, if they are kept
 	order    order
 }
 

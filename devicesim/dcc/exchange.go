@@ -19,7 +19,7 @@ type exchange struct {
 	request
 	target
 	message  []byte
-	signedBy *ecdsa.PublicKey // whose signature of the message is proven; nil: it has none
+	signedBy *ecdsa.PublicKey // the key of the message's verified signature; nil: it has none
 	accepted time.Time
 	taken    time.Time // likewise, by real time
 	executed time.Time // zero: not, or without an answer
@@ -168,7 +168,7 @@ func (d *DCC) Gone(m *fleet.Meter, arrived func(at time.Time)) {
 	}}, arrived)
 }
 
-// What the DCC Alert of a discarded Command goes under (assumption: the schema
+// Codes of the DCC Alert of a discarded Command (assumption: the schema
 // lists the codes without their meanings).
 const (
 	dualBandAlert    = "N57"

@@ -32,7 +32,7 @@ var services = map[string]service{
 	"/api/v1/serviceD": {"non_device", []servicerequests.CommandVariant{2, 6, 8}},
 }
 
-// request is a Service Request whose signature has been verified.
+// request is a Service Request with a verified signature.
 type request struct {
 	duis.ReceivedRequest
 	raw  []byte // as received
@@ -128,8 +128,8 @@ func (d *DCC) act(q request, t target) answer {
 	}
 }
 
-// read proves and decodes a request. With an error the request holds only what
-// an answer needs, as far as it could be read.
+// read verifies and decodes a request. With an error the request has only the
+// fields that an answer needs, as far as they could be read.
 func (d *DCC) read(raw []byte) (request, error) {
 	tree, err := xmltree.Parse(raw)
 	if err != nil {

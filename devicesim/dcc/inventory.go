@@ -100,7 +100,7 @@ func (d *DCC) home(from, to int) duis.Inventory {
 // anotherOne makes of a device's EUI that of another, which no fleet has.
 const anotherOne = 1 << 33
 
-// What the simulator's devices say of themselves.
+// Inventory data of the simulator's devices.
 const (
 	manufacturer    = "5AFE"
 	smetsVersion    = "SMETS2 V5.1"

@@ -65,9 +65,9 @@ func (d *DCC) restate(q request, r duis.Response, s *xmldsig.Signer) answer {
 	return answer{code: r.Code, body: body, response: r}
 }
 
-// giveOther has Transform give another Pre-Command than the one asked for. The
-// DCC holds to it: signed, it goes on to the meter, so that nothing here hides a
-// User that signs what it should not.
+// giveOther has Transform give another Pre-Command than the one asked for. If a
+// User signs it the DCC sends it on to the meter, so that nothing here hides
+// a User that signs what it should not.
 func (d *DCC) giveOther(q request, t target, lie fault.Lie, honest answer) answer {
 	message, err := d.otherPreCommand(q, t, lie, honest.response.At)
 	if err != nil {
@@ -210,8 +210,8 @@ type answered struct {
 }
 
 // answerOf puts into a response a device's genuine answer to a read of its
-// supply state. The DCC can have that by itself: a read needs no supplier's
-// signature. Where the device says nothing, the honest response stays.
+// supply state. The DCC can read it without a supplier, because a read needs no
+// supplier's signature. If the device does not answer, the honest response stays.
 func (d *DCC) answerOf(id servicerequests.RequestID, honest duis.Response) duis.Response {
 	t, ok := d.find(id.Target)
 	if !ok {

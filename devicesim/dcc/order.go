@@ -14,7 +14,7 @@ const (
 	headStart    = 250 * time.Millisecond // for a Response on its way to the inbox
 )
 
-// message is one for the inbox, and who is told when it has arrived.
+// message is a message for the inbox, with what to call when it has arrived.
 type message struct {
 	body    []byte
 	arrived func(at time.Time) // nil: nobody
@@ -43,8 +43,8 @@ func (o *order) hold(meter int, m message) (held *message, ok bool) {
 	return &m, true
 }
 
-// release lets go of what is kept back for the meter: that message, or any if
-// it is nil.
+// release returns the message that is kept back for the meter: that one, or any if
+// that is nil.
 func (o *order) release(meter int, that *message) (m message, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

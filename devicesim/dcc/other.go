@@ -16,10 +16,9 @@ import (
 	"safemode/servicerequests/gbcs"
 )
 
-// other makes one message of the User's other traffic: what comes to the same inbox, is
-// signed by the DCC and answers nothing that is asked for here. A device's generic alerts are
-// proven as all of its; what else a device or a SMETS1 Service Provider would have proven is
-// made up.
+// other makes one message of the User's other traffic: it goes to the same inbox, is signed by
+// the DCC and answers no request made here. A device's generic alerts have a real proof, like
+// all its messages; other proofs of a device or a SMETS1 Service Provider are made up.
 type other struct {
 	dcc    servicerequests.EUI
 	at     time.Time
@@ -34,7 +33,7 @@ type OtherKind string
 // The kinds of other traffic.
 const (
 	OtherRead        OtherKind = "read"        // a read of another system
-	OtherScheduled   OtherKind = "scheduled"   // what a schedule of the DCC's brings
+	OtherScheduled   OtherKind = "scheduled"   // an answer by a schedule of the DCC's
 	OtherScheduleID  OtherKind = "schedule_id" // of a schedule that was made
 	OtherFirmware    OtherKind = "firmware"    // a device's alert about new firmware
 	OtherLongAlert   OtherKind = "long_alert"  // a device's alert that names another party
@@ -108,7 +107,7 @@ func response(id servicerequests.RequestID, reference, srv string) duis.Response
 }
 
 // message is a GBCS message of another use case, with supplementary values and a payload of
-// some length. What protects it is noise.
+// some length. Its signature or MAC is noise.
 func (o *other) message(h gbcs.Header, critical bool, supplementary ...uint64) []byte {
 	payload := make([]byte, 40+o.chance.IntN(1200))
 	for i := range payload {
@@ -144,8 +143,8 @@ func (o *other) read() ([]byte, error) {
 	return o.write(r, "")
 }
 
-// scheduled is what a schedule that the DCC keeps brings: the DCC asks, and the User's EUI
-// stands beside the message code with a counter.
+// scheduled is an answer by a schedule that the DCC keeps: the DCC asks, and the message has
+// the User's EUI beside the message code, with a counter.
 func (o *other) scheduled() ([]byte, error) {
 	id := o.id()
 	id.Originator = o.dcc
@@ -157,7 +156,7 @@ func (o *other) scheduled() ([]byte, error) {
 		base64.StdEncoding.EncodeToString(message), 1+o.chance.IntN(1e9)))
 }
 
-// scheduleID answers who has made a schedule.
+// scheduleID answers a User that has made a schedule.
 func (o *other) scheduleID() ([]byte, error) {
 	return o.write(response(o.id(), "5.1", "5.1"), fmt.Sprintf("<sr:DSPScheduleID>%d</sr:DSPScheduleID>", 1+o.chance.IntN(1e9)))
 }
@@ -176,8 +175,8 @@ func (o *other) firmware() ([]byte, error) { return o.alert(0x8F72, 0x00CA) }
 // longAlert is an alert that names another party beside the message code.
 func (o *other) longAlert() ([]byte, error) { return o.alert(0x8F88, 0x0123, uint64(o.meter.Supplier)) }
 
-// generic is a device's alert of the generic form, proven as every alert of its. A device
-// whose supplier's keys are not here sends none.
+// generic is a device's alert of the generic form, with a real proof. A device sends none if the
+// simulator does not have its supplier's keys.
 func (o *other) generic(code meter.AlertCode) ([]byte, error) {
 	if o.raise == nil {
 		return nil, nil

@@ -95,7 +95,7 @@ func wantMessage(t *testing.T, kind dcc.OtherKind, content duis.Content) {
 	}
 }
 
-// onlyKey is the one key that is believed.
+// onlyKey is the only accepted key.
 type onlyKey struct {
 	ref xmldsig.KeyRef
 	key *ecdsa.PublicKey

@@ -8,7 +8,7 @@ import (
 )
 
 // readPrepayValues is the one read outside the permitted set that this DCC sends
-// on: 4.3, whose answer a device encrypts for the supplier. The engine's codec
+// on: 4.3. A device encrypts its answer for the supplier. The engine's codec
 // has no encoder for it.
 const readPrepayValues = "4.3"
 

@@ -15,7 +15,7 @@ import (
 )
 
 // errNotQuarantined marks a reference under which nothing is held back.
-var errNotQuarantined = errors.New("nothing is held back under this reference")
+var errNotQuarantined = errors.New("no request is quarantined under this reference")
 
 // Quarantined is a request that anomaly detection holds back until the User
 // decides.
@@ -95,7 +95,7 @@ func (d *DCC) Delete(ref string) error {
 	return err
 }
 
-// take lets go of a request that is held back.
+// take removes a quarantined request.
 func (a *anomaly) take(ref string) (*exchange, error) {
 	n, err := strconv.ParseUint(ref, 10, 64)
 	if err != nil {

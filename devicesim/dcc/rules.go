@@ -29,8 +29,8 @@ type count struct {
 	n     int
 }
 
-// SetRules has other rules hold from now on; what was counted is forgotten. What
-// is held back stays held back.
+// SetRules replaces the rules from now on, and counts from zero. Quarantined
+// requests stay quarantined.
 func (d *DCC) SetRules(r fault.Rules) {
 	r.Windows = withDefaults(r.Windows)
 	d.rules.Store(&rules{Rules: r, gates: map[servicerequests.EUI]*gate{}, counts: map[counted]*count{}})

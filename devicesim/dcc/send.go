@@ -51,8 +51,8 @@ func (d *DCC) sendSigned(q request, t target) answer {
 // signatureField is the length of a signature with its length byte.
 const signatureField = 1 + 64
 
-// accept acknowledges a message for a device and sends it on its way, unless it
-// is under way already. signedBy is whose signature of it was proven, if it has one.
+// accept acknowledges a message for a device and sends it on, unless it is under
+// way already. signedBy is the key of its verified signature, if it has one.
 func (d *DCC) accept(q request, t target, inner []byte, signedBy *ecdsa.PublicKey) answer {
 	message, err := d.addMAC(q.ID, inner)
 	if err != nil {

@@ -34,8 +34,8 @@ func (d *DCC) seal(document []byte, s *xmldsig.Signer, device servicerequests.EU
 			return nil, err
 		}
 	}
-	// As DCC's Java software has it: a carriage return that is no line end. It folds nothing
-	// else, and its validator takes no folded GBCSPayload.
+	// Like DCC's Java software: a carriage return that is no line end. That software folds
+	// no other element, and its validator refuses a folded GBCSPayload.
 	if form.Folded {
 		document = fold(document, "<ds:SignatureValue>", "&#13;\n")
 	}
@@ -46,7 +46,7 @@ func (d *DCC) seal(document []byte, s *xmldsig.Signer, device servicerequests.EU
 	return document, nil
 }
 
-// declarations are XML declarations as writers of XML have them; the first is none.
+// declarations are XML declarations in the forms that XML writers use; the first is none.
 var declarations = [...]string{
 	"",
 	`<?xml version="1.0" encoding="UTF-8"?>`,

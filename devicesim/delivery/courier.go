@@ -44,7 +44,7 @@ type Counts struct {
 	Refused   uint64 `json:"refused"`   // answered anything else under 500
 	Repeated  uint64 `json:"repeated"`  // POSTs that had to be done again
 	GivenUp   uint64 `json:"given_up"`
-	Waiting   int    `json:"waiting"` // for a worker; what waits for a repeat is not counted
+	Waiting   int    `json:"waiting"` // for a worker; messages that wait for a repeat are not counted
 }
 
 // Courier delivers. Its methods may be called from any goroutine.
@@ -113,7 +113,7 @@ func (c *Courier) Send(body []byte, arrived func(at time.Time)) {
 	c.put(message{body: body, arrived: arrived, first: c.options.Clock.Now()})
 }
 
-// Settle returns when every POST that is under way has ended and was told of.
+// Settle returns when every POST that is under way has ended and was reported.
 func (c *Courier) Settle() {
 	c.posting.Lock()
 	defer c.posting.Unlock() // it was all there is to wait for
@@ -185,7 +185,7 @@ func (c *Courier) take() (m message, ok bool) {
 		return message{}, false
 	}
 	m = c.waiting[0]
-	c.waiting[0] = message{} // lets go of the body
+	c.waiting[0] = message{} // releases the body
 	c.waiting = c.waiting[1:]
 	return m, true
 }

@@ -67,8 +67,8 @@ func (c *Courier) post(ctx context.Context, body []byte) (status int, err error)
 		return 0, fmt.Errorf("post to inbox: %w", err)
 	}
 	defer response.Body.Close()
-	// A connection is used again only when its answer was read to the end; what
-	// an inbox says beyond its status does not matter.
+	// A connection is used again only when its answer was read to the end. Only
+	// the status of the answer matters.
 	_, _ = io.CopyN(io.Discard, response.Body, 4096)
 	return response.StatusCode, nil
 }

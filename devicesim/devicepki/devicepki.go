@@ -1,6 +1,6 @@
 // Package devicepki owns the keys and certificates of simulated devices. Both
 // follow from the fleet's seed and the device's EUI, so that nothing needs to
-// be stored and two runs agree; whoever knows the seed has the keys.
+// be stored and two runs agree. Everybody who knows the seed has the keys.
 //
 // It refuses to make keys that could belong to a real device: certificates
 // come from a test authority alone, either the device authority of the PKI
@@ -56,10 +56,10 @@ type holder struct {
 	renewed bool
 }
 
-// How many devices' keys, and how many devices' certificates, are held in memory, some
-// 50 MB at most: keys as long as a device's requests are under way, certificates until
-// who has searched for them retrieves them. What is forgotten is made again; what is held
-// the collector looks at each time.
+// How many devices' keys, and how many devices' certificates, are kept in memory, some
+// 50 MB at most: keys as long as a device's requests are under way, certificates from
+// a search until they are retrieved. Forgotten ones are made again. Kept ones cost time
+// at each garbage collection.
 const (
 	rememberedKeys         = 16384
 	rememberedCertificates = 1024

@@ -233,7 +233,7 @@ func (r *Rules) Left(seed uint64, device, home servicerequests.EUI, since time.D
 	if l, leaves := r.SwitchingDays.Leaving(seed, home); leaves && l.Gone(since) {
 		return l.To
 	}
-	// Of what is left of the first day on, day by day: a meter's draw is the day.
+	// The share is of the meters that are left, day by day: a meter's draw gives its day.
 	if share := r.ChangeOfSupplier.SharePerDay; share > 0 {
 		days := since.Hours() / 24
 		if draw(changeDraw, seed, Attempt{Device: device}) < share*days {

@@ -185,8 +185,8 @@ func (v *validator) flapping(at string, f Flapping) {
 	v.check((f.Up > 0) == (f.Down > 0), at, "want up and down, or neither")
 }
 
-// revocationCodes are those that a DCC which does not believe a User any more may
-// answer with (assumption: no public source says which it is).
+// revocationCodes are the codes with which a DCC may answer a User with a revoked
+// certificate (assumption: no public source says which it is).
 var revocationCodes = []servicerequests.ResponseCode{
 	servicerequests.NotAUser, servicerequests.UserStatus, servicerequests.InvalidFormat,
 }

@@ -18,7 +18,7 @@ type Profile struct {
 	Hubs    Hubs         `koanf:"hubs"`
 
 	// OtherModels is the share of meters with other disablement thresholds and debt
-	// settings. Whoever grows the fleet heeds it.
+	// settings. It counts when the fleet is generated.
 	OtherModels float64 `koanf:"other_models"`
 
 	Variety Variety `koanf:"variety"`
@@ -103,7 +103,7 @@ type Group struct {
 	Hubs    []servicerequests.EUI        `koanf:"hubs"`
 	Models  []string                     `koanf:"models"`
 	Types   []servicerequests.DeviceType `koanf:"device_types"`
-	Share   float64                      `koanf:"share"` // of the hubs whose meters fit otherwise; 0: all
+	Share   float64                      `koanf:"share"` // of the hubs with meters that match the lists; 0: all
 	Effects `koanf:",squash"`
 	Outage  Outage `koanf:"outage"`
 }
@@ -141,7 +141,7 @@ func (o *Order) UnmarshalText(text []byte) error {
 // profile does not say (assumption: the least kind).
 const DefaultPerWake = 1
 
-// Outage is a while in which nothing is reached. The zero Outage is none.
+// Outage is a time in which no device is reached. The zero Outage is none.
 type Outage struct {
 	After time.Duration `koanf:"after"` // since the profile began to hold
 	Lasts time.Duration `koanf:"lasts"`
@@ -162,7 +162,7 @@ type Rules struct {
 	Windows    Windows              `koanf:"windows"`
 
 	ClockSkew time.Duration `koanf:"clock_skew"` // how far the DCC's clock is ahead in what it stamps; negative: behind
-	StampedAt StampedAt     `koanf:"stamped_at"` // what the time of a device's answer is
+	StampedAt StampedAt     `koanf:"stamped_at"` // which time a device's answer has
 
 	Registration      Registration      `koanf:"registration"`
 	RegistrationFlaps RegistrationFlaps `koanf:"registration_flaps"`
@@ -215,8 +215,8 @@ func (s *StampedAt) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// RegistrationFlaps is meters whose registration says for a while that they are
-// another supplier's, and then again that they are not, each in a phase of its own.
+// RegistrationFlaps are meters that are registered to another supplier for a while,
+// and then not again, each in a phase of its own.
 type RegistrationFlaps struct {
 	Share    float64 `koanf:"share"`
 	Flapping `koanf:",squash"`
@@ -239,13 +239,13 @@ type ChangeOfSupplier struct {
 // revoked.
 type Certificates struct {
 	RevokedAfter time.Duration                `koanf:"revoked_after"` // 0: they are not
-	Code         servicerequests.ResponseCode `koanf:"code"`          // what answers from then on; empty: E3 (assumption)
+	Code         servicerequests.ResponseCode `koanf:"code"`          // the code of answers from then on; empty: E3 (assumption)
 }
 
 // Rotation is the moments at which keys are replaced, each by one of a second
 // certificate. The first certificates stay with the SMKI service.
 type Rotation struct {
-	Devices  float64       `koanf:"devices"`   // the share of devices whose keys are
+	Devices  float64       `koanf:"devices"`   // the share of devices with replaced keys
 	After    time.Duration `koanf:"after"`     // when those of devices are; 0: never
 	DCCAfter time.Duration `koanf:"dcc_after"` // when that of the DCC's responses without a Pre-Command is; 0: never
 }

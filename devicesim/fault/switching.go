@@ -6,8 +6,8 @@ import (
 	"safemode/servicerequests"
 )
 
-// SwitchingDays is homes that leave the failed supplier on days of their own, each with all
-// its meters: so the industry has done it since July 2022. The zero SwitchingDays is none.
+// SwitchingDays are homes that leave the failed supplier, each on its day and with all its
+// meters, as in the industry since July 2022. The zero SwitchingDays is none.
 type SwitchingDays struct {
 	Share float64       `koanf:"share"` // of the homes, over all days together
 	Days  int           `koanf:"days"`  // each of the same share

@@ -6,8 +6,8 @@ import (
 	"safemode/servicerequests"
 )
 
-// Variety is what a real DCC varies and what changes nothing of what is said. Shares are 0
-// to 1; the package comment says what each means. The zero Variety is none.
+// Variety is what a real DCC varies without a change of meaning. Shares are 0 to 1; the package
+// comment explains each. The zero Variety is none.
 type Variety struct {
 	DecimalSerials   float64 `koanf:"decimal_serials"`
 	TwinCertificates float64 `koanf:"twin_certificates"`

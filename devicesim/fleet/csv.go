@@ -75,8 +75,8 @@ func (f *Fleet) WriteCSV(w io.Writer) error {
 	return out.Error()
 }
 
-// ErrVersion marks a fleet file of another generator version: the state that
-// it does not carry would come out differently.
+// ErrVersion marks a fleet file of another generator version: the state without
+// a column would come out differently.
 var ErrVersion = errors.New("fleet file of another version")
 
 // FieldError says where a CSV file is wrong.
@@ -137,8 +137,8 @@ func ReadCSV(r io.Reader) (*Fleet, error) {
 	}
 }
 
-// lineError turns an error of the CSV reader, whose lines begin after the
-// comment line, into one that counts the file's lines.
+// lineError turns an error of the CSV reader, which counts lines after the comment
+// line, into one that counts the file's lines.
 func lineError(err error) error {
 	var parse *csv.ParseError
 	switch {

@@ -7,11 +7,11 @@ import (
 )
 
 // ErrDuplicateDevice marks two meters with one EUI.
-var ErrDuplicateDevice = errors.New("device stands twice in the fleet")
+var ErrDuplicateDevice = errors.New("device is in the fleet twice")
 
 // Fleet is a population of meters as it begins, ordered so that the meters of a
-// home lie side by side. Nothing changes it: what becomes of a meter is kept by
-// whoever runs the simulation. Its methods may be called from many goroutines,
+// home lie side by side. Nothing changes it: the simulation keeps the later state
+// of the meters. Its methods may be called from many goroutines,
 // and none of them takes longer for a larger fleet than a binary search does.
 type Fleet struct {
 	Seed uint64

@@ -79,10 +79,10 @@ var regionShares = [...]struct {
 	{servicerequests.South4G, 2},
 }
 
-// Generate makes a fleet. What a meter is like follows from the seed and its
-// EUI, not from the order of anything; which meters are special follows from
-// their rank among all, so that the shares hold exactly. It takes no longer and
-// no more room for a large fleet than for a small one.
+// Generate makes a fleet. A meter's properties follow from the seed and its EUI,
+// and from no order. Which meters are special follows from their rank among all,
+// so that the shares are exact. A large fleet takes no more time and memory than
+// a small one.
 func Generate(o Options) (*Fleet, error) {
 	o, err := o.withDefaults()
 	if err != nil {

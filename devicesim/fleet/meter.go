@@ -37,8 +37,8 @@ func (n MPxN) String() string {
 	return string(n[:end])
 }
 
-// Meter is one ESME or GSME: what it is, and the condition it is in. It has a
-// fixed width and holds no pointer. Money is in millipence within the range of
+// Meter is one ESME or GSME: its properties and its condition. It has a
+// fixed width and contains no pointer. Money is in millipence within the range of
 // int32, as on the wire.
 type Meter struct {
 	Device   servicerequests.EUI
@@ -72,9 +72,9 @@ type Condition struct {
 
 	AlertCounter uint32 // the device's own counter, last used. Not in the fleet file
 
-	// What the consumer last made up his mind about and what he decided to do, package
-	// meter's; and how often he has thought of taking emergency credit and of topping
-	// up, and has pressed the button, each modulo 256. Not in the fleet file.
+	// The consumer's last decision: about what, and to do what (package meter); and how
+	// often the consumer has thought of taking emergency credit and of topping up, and
+	// has pressed the button, each modulo 256. Not in the fleet file.
 	Need, Plan             uint8
 	Takes, TopUps, Presses uint8
 

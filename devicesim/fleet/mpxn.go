@@ -10,7 +10,7 @@ import (
 // ErrMPxN marks text that is no MPAN (electricity) or MPRN (gas).
 var ErrMPxN = errors.New("not an MPxN")
 
-// ParseMPxN reads an MPAN of 13 digits whose check digit fits, for an ESME, or
+// ParseMPxN reads an MPAN of 13 digits with a right check digit, for an ESME, or
 // an MPRN of 6 to 10 digits, for a GSME. Errors wrap [ErrMPxN].
 func ParseMPxN(text string, kind servicerequests.DeviceType) (MPxN, error) {
 	var n MPxN
@@ -67,7 +67,7 @@ func mprn(id uint32) (n MPxN) {
 
 const mprnBase = 5_000_000_000
 
-// digits reads decimal digits; what is none of them gives any number.
+// digits reads decimal digits; for other characters the result is arbitrary.
 func digits(field []byte) (value uint64) {
 	for _, c := range field {
 		value = value*10 + uint64(c-'0')

@@ -120,8 +120,8 @@ func TestPermittedAndImpossibleAreRefused(t *testing.T) {
 	}
 }
 
-// TestDecodesToWhatWasAsked holds the encoders against the decoder that the
-// refusing side uses, for every setting of the debt flags.
+// TestDecodesToWhatWasAsked compares the encoders with the decoder of the refusing
+// side, for every setting of the debt flags.
 func TestDecodesToWhatWasAsked(t *testing.T) {
 	for _, device := range []servicerequests.DeviceType{servicerequests.ESME, servicerequests.GSME} {
 		for flags := range 4 {

@@ -58,8 +58,8 @@ func (t Timing) appendDateTime(b []byte) []byte {
 }
 
 // pair says that a credit pays for a charge: credit 0-0:19.10.n.255, charge
-// 0-0:19.20.m.255. What the three bits of the configuration stand for was not
-// established beyond the rule in [Prepayment.pairs].
+// 0-0:19.20.m.255. The meaning of the three bits of the configuration is not known
+// beyond the rule in [Prepayment.pairs].
 type pair struct{ credit, charge, bits byte }
 
 const (

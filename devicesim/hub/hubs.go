@@ -59,8 +59,8 @@ const (
 	awake
 )
 
-// New returns hubs that do nothing yet. What an exchange does is handed to
-// work, on the agenda's goroutine.
+// New returns hubs that do nothing yet. They call work with each exchange, on the
+// agenda's goroutine.
 func New(w Wakes, r fault.Hubs, c clock.Clock, a *schedule.Agenda, work func(func())) *Hubs {
 	h := &Hubs{
 		wakes: w, clock: c, agenda: a, work: work,
@@ -145,7 +145,7 @@ func (q *queue) next(order fault.Order) int {
 	return turn
 }
 
-// drop lets go of what an awake meter has not fetched in time.
+// drop removes what an awake meter has not fetched in time.
 func (h *Hubs) drop(q *queue) {
 	now := h.clock.Now()
 	q.waiting = slices.DeleteFunc(q.waiting, func(e Exchange) bool {

@@ -123,7 +123,7 @@ func TestGasWaitsForTheMeterToWake(t *testing.T) {
 	})
 }
 
-// Of what waits for one device the order is a setting; devices take turns by arrival.
+// A setting gives the order of Commands for one device; devices take turns by arrival.
 func TestOrder(t *testing.T) {
 	for order, want := range map[fault.Order][]string{
 		fault.FIFO:   {"e1", "e2", "e3", "g1", "g2", "g3", "g4"},
@@ -185,7 +185,7 @@ func TestMessagesAWake(t *testing.T) {
 	}
 }
 
-// What a meter has not fetched in time is dropped, and takes no place in a wake.
+// A Command that a meter has not fetched in time is dropped, and takes no place in a wake.
 func TestDropped(t *testing.T) {
 	inBubble(t, fault.Hubs{PerWake: 1}, func(t *testing.T, b *bench) {
 		for _, name := range []string{"first", "second", "third"} {

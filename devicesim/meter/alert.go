@@ -16,7 +16,7 @@ const (
 	ConnectFailure           AlertCode = 0x81BD
 	UncontrolledGasFlow      AlertCode = 0x81BF
 	BelowDisablement         AlertCode = 0x8F0F
-	SourceAuthority          AlertCode = 0x8F30 // who sent a command may not
+	SourceAuthority          AlertCode = 0x8F30 // the sender of a command has no authority for it
 	SupplyArmed              AlertCode = 0x8F32
 	SourceAuthentication     AlertCode = 0x8F3D // a signature or a MAC does not verify
 	CommandRefused           AlertCode = 0x8F53 // any other failure of authentication or authorisation

@@ -40,10 +40,10 @@ func (c Dated) parts() []gbcs.FutureDated {
 	return []gbcs.FutureDated{{Cluster: 0x0705, FrameControl: 1, Command: 6}}
 }
 
-// CarryOut does at time now of the device's clock what it has kept, and returns
-// the Alerts that tell the outcome, in order, and those that the change itself
-// raises. A supplier that the device does not know is told nothing. The error is a
-// fault of the simulator itself.
+// CarryOut carries out a kept Command at time now of the device's clock. It returns
+// the Alerts that report the outcome, in order, and those that the change itself
+// raises. A supplier that the device does not know gets none. The error is a fault
+// of the simulator itself.
 func (d *Devices) CarryOut(t Target, c Dated, now time.Time, f Fault) (outcome []Outcome, alerts []AlertCode, err error) {
 	failed := f.HardwareFailure || f.PartialModeChange
 	if !failed || f.Applied {

@@ -64,8 +64,8 @@ type Target struct {
 	// gas meter that the proxy last received. Only it is read.
 	Mirror *fleet.Meter
 
-	// SignedBy is whose signature of the Command was proven on the way, by the same
-	// program; the device does not prove it again. Nil: it has to.
+	// SignedBy is the key whose signature of the Command this program has verified
+	// already, so that the device need not. Nil: the device must.
 	SignedBy *ecdsa.PublicKey
 }
 

@@ -17,24 +17,23 @@ import (
 //
 // A meter costs nothing while nobody looks at it: its condition at any instant
 // follows from the one before it in a few steps. What a home uses, and what its
-// consumer does and when, depends on seed, EUI and how often he has thought of doing
-// that, so that it matters not when or how often a meter is looked at. Whether he
-// presses the button, and how soon, is his own each time, and what goes wrong at his
-// n-th press is the meter's: so two sweeps of one fleet differ by what they did and not
-// by whom or what they found at home.
+// consumer does and when, depends on seed, EUI and how often the consumer has thought
+// of doing that. So it does not matter when or how often a meter is looked at. For each
+// press the consumer decides again whether and when, and what goes wrong at the n-th
+// press depends on the meter: so two sweeps of one fleet differ only by what they did.
 type Life struct {
 	// The use of a home in a day, without the standing charge: the median, and
 	// how many times as much one home in six exceeds. No use: no charge at all.
 	ElectricityUse, GasUse servicerequests.Millipence
 	Spread                 float64
 
-	// What is due each day whatever is used. Where the meter's configuration suspends
-	// that while the supply is off, or while emergency credit is in use, it adds to the
-	// debt instead of the balance.
+	// The charge for each day, whatever is used. If the meter's configuration suspends
+	// it while the supply is off, or while emergency credit is in use, it adds to the
+	// debt instead of reducing the balance.
 	StandingCharge servicerequests.Millipence
 
-	// What consumers do: which share does it at all when there is cause, and after
-	// how long half of those have done it.
+	// Habits of consumers: which share acts at all when there is cause, and after
+	// how long half of those have acted.
 	Press, EmergencyCredit, TopUp Habit
 
 	// A top-up is of so much, evenly between.
@@ -93,7 +92,7 @@ type Raised struct {
 // Never is no instant of [Life.Next].
 const Never int64 = math.MaxInt64
 
-// What a consumer has cause to do something about.
+// Causes for a consumer to act.
 const (
 	noNeed   uint8 = iota
 	toPress        // an Armed supply that a press would enable
@@ -149,7 +148,7 @@ func (l *Life) Pass(m *fleet.Meter, now time.Time) (raised []Raised, dark time.D
 func (l *Life) Next(m *fleet.Meter) int64 {
 	if m.AsOf == 0 {
 		m.AsOf = l.Began.UnixMilli()
-		Check(m, l.Began) // what was due before it all began is not told again
+		Check(m, l.Began) // changes from before the beginning raise no alerts
 	}
 	if n := need(m); n != m.Need {
 		m.Need = n
@@ -262,7 +261,7 @@ func (l *Life) charge(m *fleet.Meter, to int64, raised *[]Raised) {
 	}
 }
 
-// What a consumer has decided to do.
+// Decisions of a consumer.
 const (
 	nothing uint8 = iota
 	press
@@ -285,7 +284,7 @@ func (l *Life) tell(to *[]Raised, m *fleet.Meter, out bool, codes []AlertCode) {
 	raise(to, m, codes)
 }
 
-// decide is a consumer who sees what there is to do and does it later, or not.
+// decide is a consumer's decision to act later, or not.
 func (l *Life) decide(m *fleet.Meter) {
 	m.Plan, m.ActAt = nothing, 0
 	var habit Habit

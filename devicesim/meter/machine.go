@@ -141,7 +141,7 @@ func Check(m *fleet.Meter, now time.Time) (alerts []AlertCode) {
 	return alerts
 }
 
-// cutOff disables a supply whose credit is exhausted, or says why not yet.
+// cutOff disables a supply with exhausted credit, or returns why not yet.
 func cutOff(m *fleet.Meter, now time.Time) []AlertCode {
 	if m.Model.Configuration().NonDisablement.Suspends(now) {
 		return []AlertCode{DisablementSuspended}
@@ -167,8 +167,8 @@ func Consume(m *fleet.Meter, amount servicerequests.Millipence, now time.Time) (
 func spend(m *fleet.Meter, amount servicerequests.Millipence, now time.Time) (alerts []AlertCode) {
 	before, hadCredit := combinedCredit(m), !exhausted(m)
 	c := m.Model.Configuration()
-	// The balance goes first, down to the threshold, then emergency credit;
-	// what is used in a non-disablement period beyond both is owed.
+	// The balance is used first, down to the threshold, then emergency credit;
+	// use beyond both, in a non-disablement period, is owed.
 	fromBalance := min(amount, max(0, m.Balance-c.DisablementThreshold))
 	m.Balance -= fromBalance
 	amount -= fromBalance
@@ -208,7 +208,7 @@ const debtPerTopUp = 10 * servicerequests.Pound
 // TopUp adds credit (E14). In Prepayment it pays, in this order, debt, the
 // shortfall below the disablement threshold and the emergency credit used; the
 // rest is balance. A supply that was Disabled and now has credit is Armed.
-// What would pass the meter's largest balance is lost; a negative amount is ignored.
+// An amount beyond the meter's largest balance is lost; a negative one is ignored.
 func TopUp(m *fleet.Meter, amount servicerequests.Millipence) {
 	amount = max(0, amount)
 	c := m.Model.Configuration()
@@ -239,7 +239,7 @@ func TopUp(m *fleet.Meter, amount servicerequests.Millipence) {
 	}
 }
 
-// capped keeps an amount within what the wire can carry.
+// capped limits an amount to the range of the wire format.
 func capped(amount servicerequests.Millipence) servicerequests.Millipence {
 	const limit = 1<<31 - 1
 	return max(-limit, min(amount, limit))

@@ -19,7 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// What a meter does not carry out changes nothing and is not answered.
+// A Command that a meter does not carry out changes nothing and is not answered.
 func TestHandleRefuses(t *testing.T) {
 	r := newBench(t, meter.Behaviour{})
 	stranger := newBench(t, meter.Behaviour{})

@@ -5,7 +5,7 @@ import (
 	"safemode/servicerequests"
 )
 
-// State is what a claim about a meter can be held against.
+// State is a meter's state, to compare claims with.
 type State struct {
 	Mode             servicerequests.PaymentMode `json:"mode"`
 	Supply           servicerequests.SupplyState `json:"supply"`

@@ -9,8 +9,8 @@ import (
 	"safemode/servicerequests/priority"
 )
 
-// Agenda holds what is to be done and when. All methods may be called from any
-// goroutine, also from within what is being done.
+// Agenda has functions and the instants at which to run them. All methods may be
+// called from any goroutine, also from a function that it runs.
 type Agenda struct {
 	clock clock.Clock
 	wake  chan struct{} // one slot: the head of the heap has changed
@@ -45,7 +45,7 @@ func (a *Agenda) Len() int {
 	return len(a.entries)
 }
 
-// Run does what is due until ctx ends; what waits then is never done.
+// Run runs what is due until ctx ends. It never runs what waits then.
 func (a *Agenda) Run(ctx context.Context) {
 	timer := a.clock.NewTimer()
 	defer timer.Stop()
@@ -89,7 +89,7 @@ func (a *Agenda) due(now time.Time) (do func(), next time.Time) {
 }
 
 func (a *Agenda) rouse() {
-	a.clock.Begin() // until the timer is set anew
+	a.clock.Begin() // until the timer is set again
 	select {
 	case a.wake <- struct{}{}:
 	default: // already roused

@@ -32,8 +32,8 @@ func (p *Pool) Do(job func()) {
 	}
 }
 
-// Run works until ctx ends and returns when the jobs in hand are done. What
-// waits then is never done. It is called once.
+// Run works until ctx ends and returns when the jobs in hand are done. Jobs
+// that wait then are never done. It is called once.
 func (p *Pool) Run(ctx context.Context) {
 	var workers sync.WaitGroup
 	for range p.workers {

@@ -4,8 +4,8 @@ import "time"
 
 // Wheel says which of many numbered things are due, at 8 bytes each: a ring of
 // slots, each a span of time, with the things that fall into it in a list that
-// runs through two arrays. What lies beyond the ring is put into its last slot,
-// to be asked about again. It knows no clock and does not lock.
+// runs through two arrays. Things beyond the ring go into its last slot, to be
+// asked about again. It has no clock and does not lock.
 type Wheel struct {
 	width time.Duration
 	turn  time.Time // when the slot begins that is taken next

@@ -18,7 +18,7 @@ import (
 // maxBody is far above any request, which has one name in it.
 const maxBody = 4096
 
-// What DCC Boxed answers, by its client library.
+// Values that DCC Boxed answers, by its client library.
 const (
 	statusNoneFound = http.StatusPaymentRequired
 	statusBadSearch = http.StatusUnauthorized
@@ -127,7 +127,7 @@ func (s *service) open(b []byte, root string) []byte {
 	return appendElement(b, "AuditReference", strconv.FormatUint(s.answers.Add(1), 10))
 }
 
-// appendSubject names whose a certificate is.
+// appendSubject names the subject of a certificate.
 func appendSubject(b []byte, c *smki.Certificate) []byte {
 	switch {
 	case c.Device:

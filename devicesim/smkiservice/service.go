@@ -46,7 +46,7 @@ const searchedSerials = 1 << 16
 type service struct {
 	Options
 	fixed    map[string]*smki.Certificate             // organisations and authorities by serial
-	searched *recent.Map[string, servicerequests.EUI] // serial to the device whose certificate it is
+	searched *recent.Map[string, servicerequests.EUI] // serial to the certificate's device
 	answers  atomic.Uint64                            // how many were given
 }
 

@@ -104,9 +104,9 @@ func (j *judge) held(first int) {
 			since, h.By, cmp.Or(h.Reason, "no reason was given"))}
 		switch h.Cause {
 		case record.CauseWave:
-			t.Do = "Find out why these requests ended so. If the rest may go on, resume: what the rule has counted counts anew."
+			t.Do = "Find out why these requests ended so. If the rest may go on, resume: the rule then counts from zero."
 			if wrong {
-				t.Do = "What is said above may be why. Once it is mended, resume: what the rule has counted counts anew."
+				t.Do = "What is said above may be why. Once it is mended, resume: the rule then counts from zero."
 			}
 		case record.CauseQuarantine:
 			t.Do = doQuarantine
@@ -123,7 +123,7 @@ func (j *judge) held(first int) {
 			t.Do = "It still holds when the sweep goes on. " + t.Do
 		}
 		t = callOfHold(t, h)
-		if h.Scope == wholeSweep && j.active() {
+		if h.Scope == record.WholeSweep && j.active() {
 			j.stops = true
 			if h.Cause != record.CauseWave || !wrong {
 				j.tasks = slices.Insert(j.tasks, first, t)
@@ -172,9 +172,6 @@ func (j *judge) clockOf(at time.Time) string {
 	}
 	return text
 }
-
-// wholeSweep is the scope of a hold of everything.
-const wholeSweep = "the sweep"
 
 // ifActive is an order, if the sweep still takes orders.
 func (j *judge) ifActive(words ...string) []string {
@@ -300,7 +297,7 @@ func (j *judge) soon() {
 	if late := st.State == "running" && st.ETA != nil && until.Seconds() < *st.ETA; late || until < deadlineNear {
 		j.add(record.Task{
 			Incident: "plan-too-slow", Says: fmt.Sprintf("the direction ends in %s, %s, and %d of %d meters have no verdict", record.Span(until.Seconds()), st.Deadline.UTC().Format(clockLayout), left, st.Meters),
-			Do: "Ask the Authority now whether it ends later: then sign the new direction, plan anew and have two approve.",
+			Do: "Ask the Authority now whether it ends later: then sign the new direction, make a new plan and have two approve.",
 		})
 	}
 }

@@ -106,7 +106,7 @@ func TestAfterAStop(t *testing.T) {
 		}
 	}
 	for _, state := range []string{"interrupted", "halted"} {
-		if st := judged(record.Status{State: state}, Place{Rehearsal: true}); !strings.Contains(st.ToDo[0].Do, "starts anew") || len(st.ToDo[0].Commands) != 0 {
+		if st := judged(record.Status{State: state}, Place{Rehearsal: true}); !strings.Contains(st.ToDo[0].Do, "starts from the beginning") || len(st.ToDo[0].Commands) != 0 {
 			t.Errorf("a rehearsal that is %s: %+v", state, st.ToDo[0])
 		}
 	}
@@ -123,7 +123,7 @@ func TestHolds(t *testing.T) {
 		p := night
 		p.Operations, p.Guarded = "https://ops.example:1", true
 		state := "running"
-		if scope == wholeSweep {
+		if scope == record.WholeSweep {
 			state = "paused"
 		}
 		hold := record.HoldStatus{Scope: scope, Action: "pause", By: "Ada", Reason: "to look", Since: now}
@@ -132,7 +132,7 @@ func TestHolds(t *testing.T) {
 		if !slices.Equal(first.Commands, []string{want}) || !strings.Contains(first.Says, "paused since 30 Nov 03:00 UTC by Ada: to look") {
 			t.Errorf("%s: %+v", scope, first)
 		}
-		if level := st.Health.Level; (level == record.HealthNotSending) != (scope == wholeSweep) {
+		if level := st.Health.Level; (level == record.HealthNotSending) != (scope == record.WholeSweep) {
 			t.Errorf("%s: %s", scope, level)
 		}
 		st = judged(record.Status{State: "halted", Holds: []record.HoldStatus{hold}}, p)
@@ -203,7 +203,7 @@ func TestHealth(t *testing.T) {
 // Answers that cannot be proven for want of a certificate are said to be that, and not to be
 // missing; what may be why a wave's rule has paused the sweep is said before that.
 func TestWhatIsWrongIsSaidBeforeWhatFollowsFromIt(t *testing.T) {
-	wave := record.HoldStatus{Scope: wholeSweep, Action: "pause", By: record.BySweep, Cause: record.CauseWave, Reason: "20 of 20 requests ended no_response", Since: now}
+	wave := record.HoldStatus{Scope: record.WholeSweep, Action: "pause", By: record.BySweep, Cause: record.CauseWave, Reason: "20 of 20 requests ended no_response", Since: now}
 	silent := []record.RegionHeard{{Region: "North", OpenElectricity: 30, Silent: true}}
 	breakers := map[string]string{"transform North": "open"}
 	for name, c := range map[string]struct {
@@ -217,7 +217,7 @@ func TestWhatIsWrongIsSaidBeforeWhatFollowsFromIt(t *testing.T) {
 			State: "running", Breakers: map[string]string{"transform North": "probing"}, Rates: record.Rates{Acknowledged: 1},
 		}, []string{"POSTs to the DCC failed when they were last tried: transform North"}},
 		"a person's pause": {record.Status{
-			State: "paused", Holds: []record.HoldStatus{{Scope: wholeSweep, Action: "pause", By: "Ada"}}, Breakers: breakers,
+			State: "paused", Holds: []record.HoldStatus{{Scope: record.WholeSweep, Action: "pause", By: "Ada"}}, Breakers: breakers,
 		}, []string{"the sweep is paused", "the DCC took nothing when it was last tried"}},
 	} {
 		c.st.Meters = 9

@@ -53,7 +53,7 @@ func (j *judge) goOn(says string) {
 	t := record.Task{Incident: "killed", Says: says}
 	switch {
 	case p.Rehearsal:
-		t.Do = "A rehearsal starts anew, in a new folder."
+		t.Do = "A rehearsal starts from the beginning, in a new folder."
 	case st.ResumesLeft > 0 && !j.approvalsOver():
 		t.Do = fmt.Sprintf("The same command goes on with it; the approvals give that %d times more, until %s:", st.ResumesLeft, st.ApprovedUntil.UTC().Format(clockLayout))
 		t.Commands = []string{p.Sweep()}
@@ -71,7 +71,7 @@ func (j *judge) approvalsOver() bool {
 
 // twoApprove says who gives the commands that follow.
 func (j *judge) twoApprove() string {
-	return j.approve("anew") + "; then the sweep's command goes on with it:"
+	return j.approve("again") + "; then the sweep's command goes on with it:"
 }
 
 // approve says who must still approve.
@@ -96,7 +96,7 @@ func (j *judge) halted() {
 	}
 	switch {
 	case p.Rehearsal:
-		t.Do = mend + " A rehearsal starts anew, in a new folder."
+		t.Do = mend + " A rehearsal starts from the beginning, in a new folder."
 	case final:
 		t.Do = mend
 		t.Commands = []string{p.files("plan", "--config", p.config(), "--direction", "NEW-DIRECTION.yaml", "--portfolio", "PORTFOLIO.csv", "--out", "NEW-PLAN", "--cert", "PREPARER.pem", "--key", "PREPARER.key")}

@@ -16,7 +16,7 @@ func (j *judge) homes() {
 	} {
 		if n := st.Verdicts[kind.verdict]; n > 0 {
 			t := record.Task{Incident: "homes", Says: count(n, kind.one, kind.many), List: kind.verdict, Meters: n, Reasons: j.reasons(kind.verdict)}
-			t.Do = "What to do depends on the reason. Once a cause is mended, ask these meters again:"
+			t.Do = "What to do depends on the reason. Once a cause is put right, ask these meters again:"
 			if t.Commands = j.ifActive("rerun", "--verdict", kind.verdict, "--reason", "WHAT WAS MENDED"); t.Commands == nil {
 				t.Do = "What to do depends on the reason; meters.csv of the report lists them."
 			}
@@ -36,7 +36,7 @@ func (j *judge) homes() {
 		}
 	}
 	j.requests("rejected", moved, "the DCC rejected 1 request", "the DCC rejected %d requests", "Look at the codes and the stories; the DCC's service desk explains a code.")
-	j.requests("unverified", 0, "1 answer could not be proven, and is not believed", "%d answers could not be proven, and are not believed", "Look at their stories: a certificate that the SMKI service or the configuration lacks, or a stranger.")
+	j.requests("unverified", 0, "1 answer could not be proven, and does not count", "%d answers could not be proven, and do not count", "Look at their stories: a certificate that the SMKI service or the configuration lacks, or a stranger.")
 	j.waiting("held", "1 meter is held for a person: an answer that the code table does not know", "%d meters are held for a person: an answer that the code table does not know", "Find out with the DCC's service desk what the code means, and ask the meters again.")
 	if n := st.Verdicts[record.VerdictArmed]; n > 0 {
 		j.add(record.Task{

@@ -23,12 +23,12 @@ const (
 	doCertificate = "They are kept. Ask the DCC's service desk, by telephone, whether it signs under a new certificate; have that from the SMKI repository, and name it in dcc.transform_certificates or dcc.xml_signing_certificates. Then stop the sweep; the same command goes on with it and judges what was kept:"
 	doRegion      = "Ask the DCC's service desk whether the region is out. If it is, pause the region, so that no tries are used up, and resume it later:"
 	doDisk        = "Free some room now: a sweep that cannot write its journal halts."
-	doJournal     = "Free the disk of the journal, mend it, or end the program that holds the file."
+	doJournal     = "Free the disk of the journal, repair it, or end the program that holds the file."
 	doFenced      = "Another engine has the sweep, or may have: safemode sweeps --database says which. It goes on there; nothing is to be done here."
 	doQuarantine  = "Ask the DCC's service desk to release them, and to delete those that are to be deleted (below, or in status); then resume."
 	doUnproven    = "Find out with the DCC's service desk what these answers mean: homes that have moved to another supplier, or a certificate of the DCC that the configuration lacks."
 	doMoved       = "Ask the Authority whether the market participant IDs have moved. If they have, these homes are another supplier's: nothing more is sent, and nobody approves. If single homes have switched, put them on transfers.file."
-	doDirection   = "Ask the Authority for a new direction, sign it, and plan anew; two then approve the new plan:"
+	doDirection   = "Ask the Authority for a new direction, sign it, and make a new plan; two then approve the new plan:"
 	doUser        = "Ask the DCC's service desk why it refuses this User; look at dcc.url, the client certificate and the User's access (preflight --probe)."
 	doDefect      = "Keep the journal and what the program said, and have the defect looked at before anything is sent."
 	doSigner      = "Bring the signer back; the sweep then goes on by itself."
@@ -59,7 +59,7 @@ var Incidents = []Incident{
 		"user-refused", "the DCC refuses this User",
 		[]string{"the DCC refuses the User (", "the DCC refuses every POST"},
 		"It says that the User or the role may not send this (E1 to E3). Every further request would be refused as well, so the sweep has halted.",
-		doUser + " " + approvers + " anew.",
+		doUser + " " + approvers + " again.",
 		"Do not try with other keys or another role.",
 	},
 	{
@@ -78,7 +78,7 @@ var Incidents = []Incident{
 	},
 	{
 		"wrong-certificate", "answers cannot be proven",
-		[]string{"under a certificate of the DCC that is not configured", "answers could not be proven, and are not believed"},
+		[]string{"under a certificate of the DCC that is not configured", "answers could not be proven, and do not count"},
 		"A certificate of the DCC or of devices is not the one that the configuration or the SMKI service has, or somebody between us and the meters does not tell the truth. Nothing of it is believed.",
 		doUnproven + " A new certificate of the DCC is had from the SMKI repository, named in dcc.transform_certificates or dcc.xml_signing_certificates, and looked at by preflight --probe; then the sweep is stopped and started again: what came under it was kept.",
 		"Do not add a certificate that came with the messages themselves, or by e-mail alone.",
@@ -87,7 +87,7 @@ var Incidents = []Incident{
 		"certificate-revoked", "the gate certificates is closed",
 		[]string{"certificate is revoked"},
 		"A certificate of the supplier is on a revocation list, or the list is too old to tell. Nothing may be sent in its name.",
-		gates["certificates"] + " " + approvers + " anew once the gate is open.",
+		gates["certificates"] + " " + approvers + " again once the gate is open.",
 		"Do not take the list out of gates.revocation_lists.",
 	},
 	{
@@ -115,7 +115,7 @@ var Incidents = []Incident{
 		"disk-full", "the journal cannot be written",
 		[]string{"MiB are free where the journal is, and the rest of the sweep may take"},
 		"What is not in the journal is not sent, so the sweep halts. Answers that cannot be stored are put off, and the DCC sends them again for a while.",
-		doDisk + " " + doJournal + " After a halt, two approve anew with --journal.",
+		doDisk + " " + doJournal + " After a halt, two approve again with --journal.",
 		"Do not delete or move the journal, what is beside it, or the folder of counters.",
 	},
 	{
@@ -127,9 +127,9 @@ var Incidents = []Incident{
 	},
 	{
 		"first-machine-died", "the machine that swept is gone, and another stands by",
-		[]string{"standing by for ", "takes the sweep over"},
+		[]string{"standing by for ", "taking over the sweep"},
 		"Nothing was heard of it until its lease had ended: ten seconds. The machine that stood by goes on with the same journal and the same counters. What was sent counts; no counter is used twice.",
-		"See that the other has the sweep (safemode sweeps --database, status) and that messages reach its inbox. Look how many further starts the approvals give; have two approve anew before they are used up. Then mend the first, and give it the same command: it stands by.",
+		"See that the other has the sweep (safemode sweeps --database, status) and that messages reach its inbox. Look how many further starts the approvals give; have two approve again before they are used up. Then mend the first, and give it the same command: it stands by.",
 		"Do not make a new journal, plan or custody, and do not put back a copy of the database while it answers. Do not end the one that sweeps to go back to the first: hand it over.",
 	},
 	{
@@ -178,7 +178,7 @@ var Incidents = []Incident{
 		"plan-too-slow", "the plan outlives its direction or misses a deadline",
 		[]string{"the direction ends in ", "it cannot be done: at the limits it takes until ", "homes are reached after "},
 		"At the configured limits the plan takes longer than the direction lasts, or reaches homes after their non-disablement period ends (late.csv).",
-		"Before the night: agree higher limits with the DCC and plan anew, or plan the most urgent homes first. While it runs: ask the Authority now whether it ends later; then sign the new direction, plan anew and have two approve.",
+		"Before the night: agree higher limits with the DCC and make a new plan, or plan the most urgent homes first. While it runs: ask the Authority now whether it ends later; then sign the new direction, make a new plan and have two approve.",
 		"Do not approve with --knowing unless you can say who accepts what is missed.",
 	},
 	{
@@ -186,13 +186,13 @@ var Incidents = []Incident{
 		[]string{"The sweep is paused, by a person or by a wave's abort rule"},
 		"Nothing new is sent; answers still come in. Either somebody wanted a look, or too many requests of a wave ended badly, or nobody has renewed.",
 		"Read who and why in status. Find out why the requests ended so, or ask who paused it; then resume by the command that status shows.",
-		"Do not resume to see what happens: what an abort rule counted counts anew after that.",
+		"Do not resume to see what happens: the abort rules then count from zero.",
 	},
 	{
 		"halted", "the sweep has halted itself",
 		[]string{"it has halted: "},
 		"A gate closed, a tripwire or an abort rule fired, the journal or a key failed, or the DCC refuses the User. Only two approvals let it go on.",
-		"Read the cause in status --journal, and mend it: the incident of that cause says how. " + approvers + " anew with --journal, and the same sweep command goes on.",
+		"Read the cause in status --journal, and mend it: the incident of that cause says how. " + approvers + " again with --journal, and the same sweep command goes on.",
 		"Do not approve before the cause is understood.",
 	},
 	{
@@ -206,7 +206,7 @@ var Incidents = []Incident{
 		"keys-failed", "keys or counters failed",
 		[]string{"a signing key cannot be used", "no originator counter can be reserved"},
 		"A key cannot be used, or the folder of counters cannot be written. Without a counter that is durable nothing is signed.",
-		doKeys + " " + approvers + " anew.",
+		doKeys + " " + approvers + " again.",
 		"Do not replace the custody folder by a copy.",
 	},
 	{
@@ -220,7 +220,7 @@ var Incidents = []Incident{
 		"homes", "homes need a person",
 		[]string{"meters are not safe", "supply returns when the consumer presses the button", "nothing trustworthy is known"},
 		"The sweep has done what it may for them. Armed homes must press a button; the others have a reason that says what to do.",
-		"Call these homes, the longest without supply first (safemode calls list). Once a cause is mended, ask the meters again: safemode rerun.",
+		"Call these homes, the longest without supply first (safemode calls list). Once a cause is put right, ask the meters again: safemode rerun.",
 		"Nobody is told to press a button that is not armed, and nobody is called by the list of a drill.",
 	},
 	{

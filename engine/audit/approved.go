@@ -28,12 +28,6 @@ type approved struct {
 	signer  string // of the last roster
 }
 
-func (a *approved) init(o Options) {
-	a.o, a.content = o, plan.NewContent()
-	a.plan = Claim{Name: "plan_approved", Status: Proven, Of: "targets and rejected rows"}
-	a.starts = Claim{Name: "starts_approved", Status: Proven, Of: "starts"}
-}
-
 // take takes in a record that may matter for authority.
 func (a *approved) take(r record.Record) {
 	stop := &a.journal.Stop

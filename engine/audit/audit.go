@@ -9,7 +9,9 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"safemode/engine/journal"
+	"safemode/engine/plan"
 	"safemode/engine/record"
+	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
 )
 
@@ -78,9 +80,7 @@ type Report struct {
 
 // Run audits a journal. The error says that a file cannot be read, or is no journal.
 func Run(ctx context.Context, o Options) (*Report, error) {
-	a := newAuditor()
-	a.approved.init(o)
-	a.signer.path = o.SignerLog
+	a := newAuditor(o)
 	if err := a.signer.read(ctx); err != nil {
 		return nil, err
 	}
@@ -139,7 +139,7 @@ type auditor struct {
 	signer   signerLog
 }
 
-func newAuditor() *auditor {
+func newAuditor(o Options) *auditor {
 	claim := func(name, of string) Claim { return Claim{Name: name, Status: Proven, Of: of} }
 	a := &auditor{
 		file: claim("file", "pages"), chain: claim("chain", "records"), tip: claim("tip", "table"),
@@ -154,11 +154,17 @@ func newAuditor() *auditor {
 		custody:   claim("custody", "custody files"),
 		pins:      claim("checkpoints", "checkpoints"),
 	}
-	a.plan.claim = claim("plan", "targets")
-	a.signer.claim = claim("signer", "signatures, of the journal and of the signer's log")
-	a.plan.init()
-	a.requests.init()
-	a.counters.init()
+	a.plan = planned{claim: claim("plan", "targets"), targets: map[servicerequests.EUI]*target{}}
+	a.approved = approved{
+		o: o, content: plan.NewContent(),
+		plan: claim("plan_approved", "targets and rejected rows"), starts: claim("starts_approved", "starts"),
+	}
+	a.requests = requests{
+		answers: map[uint64]servicerequests.RequestID{}, known: map[servicerequests.RequestID]servicerequests.Service{},
+		unmatched: map[servicerequests.RequestID]uint64{}, commands: map[servicerequests.EUI]uint64{},
+	}
+	a.counters = counters{uses: map[servicerequests.EUI][]use{}, files: []string{"the journal"}}
+	a.signer = signerLog{path: o.SignerLog, claim: claim("signer", "signatures, of the journal and of the signer's log")}
 	return a
 }
 
@@ -199,7 +205,7 @@ func (a *auditor) examined(x journal.Examined) {
 	a.state.Checked = uint64(x.Rows)
 	switch {
 	case x.State != nil:
-		a.state.fault("%v: a start folds the records anew", x.State)
+		a.state.fault("%v: a start replays the records", x.State)
 	case x.Rows == 0:
 		a.state.Note = "none was kept"
 	}

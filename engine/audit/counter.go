@@ -29,11 +29,6 @@ type counters struct {
 	files []string
 }
 
-func (c *counters) init() {
-	c.uses = map[servicerequests.EUI][]use{}
-	c.files = []string{"the journal"}
-}
-
 func (c *counters) add(r record.Record, file uint16) {
 	sum := sha256.Sum256(r.Body)
 	c.uses[r.ID.Originator] = append(c.uses[r.ID.Originator], use{

@@ -43,7 +43,7 @@ func TestOutcomesRestOnResponses(t *testing.T) {
 		"a proven alert":                     {[]record.Record{{Kind: record.Alert}, {Kind: record.Proven, Body: record.Encode(record.ProvenBody{Of: 1})}}, ""},
 		"a message that nobody can make out": {[]record.Record{{Kind: record.Received, ID: id}, refused(1), request}, ""},
 	} {
-		a := newAuditor()
+		a := newAuditor(Options{})
 		for i, r := range test.records {
 			r.Seq = uint64(i) + 1
 			a.take(r)

@@ -28,8 +28,6 @@ type target struct {
 	disabled bool                // a read said so
 }
 
-func (p *planned) init() { p.targets = map[servicerequests.EUI]*target{} }
-
 func (p *planned) take(r record.Record) {
 	switch r.Kind {
 	case record.Planned:

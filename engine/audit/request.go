@@ -29,13 +29,6 @@ type early struct {
 	answer, request uint64 // records
 }
 
-func (q *requests) init() {
-	q.answers = map[uint64]servicerequests.RequestID{}
-	q.known = map[servicerequests.RequestID]servicerequests.Service{}
-	q.unmatched = map[servicerequests.RequestID]uint64{}
-	q.commands = map[servicerequests.EUI]uint64{}
-}
-
 // signed holds a signed body against every claim about what is sent.
 func (a *auditor) signed(r record.Record) {
 	a.bytes.Checked++
@@ -185,19 +178,19 @@ func messageOf(r record.Record) (uint64, error) {
 	return 0, nil
 }
 
-// errDigestHolds is where the check of a signature ends that has no key.
-var errDigestHolds = errors.New("the digest holds")
+// errDigestRight is where the check of a signature ends that has no key.
+var errDigestRight = errors.New("the digest holds")
 
 // noKeys has no key. It is asked for one only when profile and digest hold.
 type noKeys struct{}
 
 // Key implements [xmldsig.Keys].
-func (noKeys) Key(xmldsig.KeyRef) (*ecdsa.PublicKey, error) { return nil, errDigestHolds }
+func (noKeys) Key(xmldsig.KeyRef) (*ecdsa.PublicKey, error) { return nil, errDigestRight }
 
 // inspect holds a signed body against its record: its digest, its columns, and the
 // GBCS message inside against the permitted set.
 func inspect(r record.Record) (duis.ReceivedRequest, error) {
-	if _, err := xmldsig.Verify(r.Body, noKeys{}); !errors.Is(err, errDigestHolds) {
+	if _, err := xmldsig.Verify(r.Body, noKeys{}); !errors.Is(err, errDigestRight) {
 		return duis.ReceivedRequest{}, err
 	}
 	sent, err := duis.Inspect(r.Body)

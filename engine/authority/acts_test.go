@@ -50,8 +50,8 @@ func TestEveryActIsInTheTable(t *testing.T) {
 	}
 }
 
-// What the table says needs a second is refused with one, and what it says one may do alone
-// needs no approval at all.
+// An act that needs a second person by the table is refused with one, and an act that one
+// person may do alone needs no approval.
 func TestActsThatNeedASecond(t *testing.T) {
 	o := authoritytest.New(t)
 	occasions := map[string]func() (*authority.Case, direction.Occasion){

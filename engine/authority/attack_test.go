@@ -97,7 +97,7 @@ func TestAttackJournalSaysItWasApproved(t *testing.T) {
 	}
 }
 
-// Whoever gave a start ahead must be on the roster when it is used.
+// The approvers of further starts must be on the roster when a start uses their approvals.
 func TestAttackApproversThatHaveLeft(t *testing.T) {
 	o := authoritytest.New(t)
 	c := begun(t, o)
@@ -192,7 +192,7 @@ func TestAttackPeopleOutOfTheirTime(t *testing.T) {
 	}
 }
 
-// Who prepared a plan is who signed it: an operator, and neither an approver nor the
+// The person who signed a plan is its preparer: an operator, and neither an approver nor the
 // recorder of it.
 func TestAttackPreparerSaysWhoPrepared(t *testing.T) {
 	o := authoritytest.New(t)
@@ -204,7 +204,7 @@ func TestAttackPreparerSaysWhoPrepared(t *testing.T) {
 		"any name":          {func(c *authority.Case) { c.Plan.PreparedBy = direction.Signatory{Name: "anybody"} }, "nobody on the roster"},
 		"another's name":    {func(c *authority.Case) { c.Plan.PreparedBy.Name = "carol" }, "nobody on the roster"},
 		"an approver":       {func(c *authority.Case) { prepare(t, o, c, "alice") }, "no operator"},
-		"hashed again":      {func(c *authority.Case) { c.Plan.SHA256 = strings.Repeat("12", 32) }, "the signature does not hold"},
+		"hashed again":      {func(c *authority.Case) { c.Plan.SHA256 = strings.Repeat("12", 32) }, "the signature is not valid"},
 		"the recorder":      {func(c *authority.Case) { everything(t, o, c, "rita"); prepare(t, o, c, "rita") }, "these are two people"},
 		"approves all the same": {func(c *authority.Case) {
 			everything(t, o, c, "olga")

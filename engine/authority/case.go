@@ -169,7 +169,7 @@ func (c *Case) Prove(o record.Opening) error {
 		case err != nil:
 			faults = append(faults, err)
 		case !slices.Equal(g.Spent, spentBy(o)):
-			faults = append(faults, errors.New("it names other approvals than those that it could go by"))
+			faults = append(faults, errors.New("it names other approvals than those that allowed it"))
 		case g.Resumes != o.ResumesLeft || !g.Until.Equal(o.ApprovedUntil):
 			faults = append(faults, fmt.Errorf("it says that %d stops more were given ahead until %s; signed are %d until %s",
 				o.ResumesLeft, o.ApprovedUntil.Format(time.RFC3339), g.Resumes, g.Until.Format(time.RFC3339)))
@@ -210,11 +210,11 @@ func (c *Case) People() error {
 	p, r := c.Plan, c.Roster
 	switch {
 	case r == nil:
-		return fmt.Errorf("%w: no roster says whose approvals count: name it in the configuration (roster)", ErrNoAuthority)
+		return fmt.Errorf("%w: there is no roster, so no approval counts: name it in the configuration (roster)", ErrNoAuthority)
 	case r.SignedBy == nil:
 		return fmt.Errorf("%w: nobody has signed the roster", ErrNoAuthority)
 	case p.Record == nil:
-		return fmt.Errorf("%w: the direction of this plan was not signed: have its recorder sign it, and plan anew", ErrNoAuthority)
+		return fmt.Errorf("%w: the direction of this plan was not signed: have its recorder sign it, and make a new plan", ErrNoAuthority)
 	}
 	if err := r.CheckEnvironment(p.Environment); err != nil {
 		return err
@@ -229,7 +229,7 @@ func (c *Case) People() error {
 	preparer := r.WithKey(by.Key)
 	switch {
 	case preparer == nil || preparer.Name != by.Name:
-		return fmt.Errorf("%w: nobody on the roster has the name and key of %q, who prepared the plan: plan anew with --cert and --key", ErrNoAuthority, by.Name)
+		return fmt.Errorf("%w: nobody on the roster has the name and key of %q, who prepared the plan: make a new plan with --cert and --key", ErrNoAuthority, by.Name)
 	case !preparer.May(direction.Operator):
 		return fmt.Errorf("%w: %q, who prepared the plan, is no operator on the roster", ErrNoAuthority, by.Name)
 	case by.Same(recorded):
@@ -253,9 +253,9 @@ func (c *Case) checkBinding() error {
 	case p.Custody == nil:
 		return fmt.Errorf("%w: the plan binds no custody: it can only be rehearsed", ErrNoAuthority)
 	case c.Journal.ID != p.Journal:
-		return fmt.Errorf("%w: the plan is for journal %s, and this one is %s: go on with that journal; if it is lost, plan anew and have it approved", ErrNoAuthority, p.Journal, c.Journal.ID)
+		return fmt.Errorf("%w: the plan is for journal %s, and this one is %s: go on with that journal; if it is lost, make a new plan and have it approved", ErrNoAuthority, p.Journal, c.Journal.ID)
 	case c.Custody != nil && c.Custody.ID != p.Custody.ID:
-		return fmt.Errorf("%w: the plan is for custody %s, and this folder is %s: name that folder; if it is lost, plan anew with this one and have it approved", ErrNoAuthority, p.Custody.ID, c.Custody.ID)
+		return fmt.Errorf("%w: the plan is for custody %s, and this folder is %s: name that folder; if it is lost, make a new plan with this one and have it approved", ErrNoAuthority, p.Custody.ID, c.Custody.ID)
 	}
 	return nil
 }

@@ -150,7 +150,7 @@ func (k *walk) approve(w *world, name string, on direction.Occasion) {
 	w.signedAt[fmt.Sprintf("%x", sha256.Sum256(text))] = w.halts
 }
 
-// begin starts, if it is granted, and holds the grant to the truth.
+// begin starts, if it is granted, and compares the grant with the truth.
 func (k *walk) begin(w *world, die bool) {
 	c := k.caseOf(w)
 	g, err := c.Decide()

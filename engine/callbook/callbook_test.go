@@ -73,7 +73,7 @@ func call(mpxn, outcome string, hour int) callbook.Call {
 	return callbook.Call{MPxN: mpxn, Outcome: outcome, Person: "Ada Byron", At: now.Add(time.Duration(hour) * time.Hour)}
 }
 
-// What came in is there, once, with who took it in; what was changed since is found.
+// An imported call is there, once, with the importer's name; a later change is found.
 func TestRecord(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db"+callbook.Suffix)
 	if all, err := callbook.Read(path, sweepID); err != nil || len(all) != 0 {
@@ -132,7 +132,7 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// What Parse takes, the record gives back.
+// The record gives back the calls that Parse accepts.
 func FuzzParse(f *testing.F) {
 	f.Add("mpxn,outcome,person,at,note\n7654321,pressed,Ada Byron,2026-11-30T03:10:00Z,x\n")
 	f.Add("note,at,person,outcome,mpxn\n\"a,b\",2026-11-30T03:10:00.5+01:00,O'Neil,message,1200012345678\n")

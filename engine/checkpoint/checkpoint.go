@@ -25,7 +25,7 @@ type Checkpoint struct {
 var (
 	ErrForm      = errors.New("checkpoint: not a checkpoint")
 	ErrSignature = errors.New("checkpoint: not signed by the key given")
-	ErrBackwards = errors.New("checkpoint: the file goes back on itself")
+	ErrBackwards = errors.New("checkpoint: a note is of an earlier record than the one before")
 )
 
 const format = "safemode journal"

@@ -54,8 +54,9 @@ func (s *Seen) Last() Checkpoint {
 	return s.last
 }
 
-// Note remembers that a journal has come so far, and writes it if nothing was written for
-// [SeenEvery], or now. Of one journal the furthest is remembered; another takes its place.
+// Note remembers how far a journal has come. It writes that if now is set, or if nothing was
+// written for [SeenEvery]. For one journal it keeps the furthest point; another journal's
+// replaces it.
 func (s *Seen) Note(c Checkpoint, now bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -49,13 +49,8 @@ func Listen(ctx context.Context, a Address) (*listen.Listener, error) {
 		return nil, errors.Join(fmt.Errorf("%w: %s: others could stop the sweep there; it needs TLS and a token", errNotLoopback, listener.Addr()),
 			listener.Close())
 	}
-	o := listen.Options{Known: cmp.Or(a.Connections, 128), Unknown: cmp.Or(a.Unknown, 256), Yield: true}
+	o := listen.Options{TLS: a.TLS, Known: cmp.Or(a.Connections, 128), Unknown: cmp.Or(a.Unknown, 256), Yield: true}
 	o.KnownPerPeer, o.UnknownPerPeer = max(1, o.Known/2), max(1, o.Unknown/2)
-	if a.TLS != nil {
-		o.TLS = a.TLS.Clone()
-		o.TLS.MinVersion = max(o.TLS.MinVersion, tls.VersionTLS12)
-		o.TLS.NextProtos = []string{"http/1.1"}
-	}
 	return listen.New(listener, o), nil
 }
 
@@ -72,7 +67,7 @@ func Server(handler http.Handler, log *zap.Logger) *http.Server {
 // orders are taken.
 var asked = listen.Rate{PerSecond: 100, Burst: 400}
 
-// Why a request is turned away: the label's values.
+// Reasons why a request is refused: the values of the label.
 const (
 	turnedToken  = "token"
 	turnedHost   = "host"
@@ -110,7 +105,7 @@ func newGuard(o Options) guard {
 
 func (g guard) turnAway(w http.ResponseWriter, r *http.Request, status int, reason, remedy string) {
 	g.turned.WithLabelValues(reason).Inc()
-	g.log.Warn("turned away", zap.String("reason", reason), zap.String("from", r.RemoteAddr))
+	g.log.Warn("request refused", zap.String("reason", reason), zap.String("from", r.RemoteAddr))
 	http.Error(w, remedy, status)
 }
 

@@ -140,7 +140,7 @@ func TestToken(t *testing.T) {
 	if got := counted(t, registry, "safemode_operations_refused_total", "token"); got != float64(turned) {
 		t.Errorf("%v counted, want %d", got, turned)
 	}
-	if logs.FilterMessage("turned away").Len() == 0 {
+	if logs.FilterMessage("request refused").Len() == 0 {
 		t.Error("the log says nothing")
 	}
 	for _, entry := range logs.All() {

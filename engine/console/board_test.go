@@ -100,7 +100,7 @@ func TestOneLookASecondForAll(t *testing.T) {
 	}
 }
 
-// Who may only look, and strangers, keep no operator out, however many connections they hold.
+// Readers and strangers keep no operator out, however many connections they have.
 func TestCrowdKeepsNoOperatorOut(t *testing.T) {
 	eye, hand := "eye's token, long enough to be one", "hand's token, long enough to be one"
 	address := serveDesk(t, &fakeSweep{status: troubled()}, Address{Connections: 8, Unknown: 8}, func(o *Options) {
@@ -140,7 +140,7 @@ func TestCrowdKeepsNoOperatorOut(t *testing.T) {
 	}
 }
 
-// Who asks too often is put off, and orders are taken all the same.
+// A peer that asks too often gets 429, and orders are taken all the same.
 func TestWhoAsksTooOften(t *testing.T) {
 	s := &fakeSweep{status: troubled()}
 	h := newConsole(t, s, nil)

@@ -21,7 +21,7 @@ import (
 	"safemode/engine/record"
 )
 
-var update = flag.Bool("update", false, "write openapi.json anew")
+var update = flag.Bool("update", false, "write openapi.json again")
 
 // object is a value of JSON.
 type object = map[string]any
@@ -217,7 +217,7 @@ func TestOpenAPI(t *testing.T) {
 	h := newConsole(t, &fakeSweep{status: troubled()}, withStories(&fakeStories{}, false))
 	served := ask(h, "GET", "/api/v1/openapi.json")
 	if !bytes.Equal(served.Body.Bytes(), want) && !*update {
-		t.Error("openapi.json is not what the types say: go test ./engine/console -run OpenAPI -update writes it anew")
+		t.Error("openapi.json is not what the types say: go test ./engine/console -run OpenAPI -update writes it again")
 	}
 	if kind := served.Header().Get("Content-Type"); kind != "application/json" {
 		t.Errorf("it comes as %q", kind)

@@ -39,7 +39,7 @@ type view struct {
 	At     time.Time
 	Parts  []part
 	Stuck  []count
-	Passes []way
+	Passes []record.Way
 	Pace   *chart.Chart // nil: too little has passed
 	Areas  []region
 	Ending string
@@ -61,39 +61,6 @@ type region struct {
 	Chart *chart.Chart // nil: too little has passed
 }
 
-// way is a gate, a circuit or the signer. One word for all of them: it passes, or it is shut.
-type way struct {
-	Name string
-	Shut string // why; empty: it passes
-}
-
-// ways are the gates, the circuits that are shut, and the signer where it is away.
-func ways(st *record.Status) (all []way) {
-	for _, name := range slices.Sorted(maps.Keys(st.Gates)) {
-		w := way{Name: "gate " + name}
-		if st.Gates[name] != "open" {
-			w.Shut = st.Gates[name]
-		}
-		all = append(all, w)
-	}
-	for _, name := range slices.Sorted(maps.Keys(st.Breakers)) {
-		all = append(all, way{"circuit " + name, "POSTs failed; it is tried again by itself"})
-	}
-	if st.Signer != "" {
-		all = append(all, way{"signer", st.Signer})
-	}
-	return all
-}
-
-// left is how many meters of a region have no verdict yet.
-func left(r record.RegionStatus) int {
-	n := r.Meters
-	for _, of := range r.Verdicts {
-		n -= of
-	}
-	return n
-}
-
 //go:embed style.html page.html story.html
 var pages embed.FS
 
@@ -104,7 +71,6 @@ var pageTemplate = template.Must(template.Must(template.New("pages").Funcs(templ
 	"counts":   counts,
 	"verdicts": func() []string { return record.Verdicts[:] },
 	"classes":  func() []string { return record.EndedClasses },
-	"left":     left,
 	"service":  serviceName,
 	"ago":      record.Ago,
 	"instant":  instant,
@@ -137,7 +103,7 @@ func (c console) look(now time.Time, status []byte) (view, error) {
 	if err := json.Unmarshal(status, &v.Status); err != nil {
 		return v, err
 	}
-	v.Parts, v.Passes = parts(&v.Status), ways(&v.Status)
+	v.Parts, v.Passes = parts(&v.Status), v.Status.Ways()
 	for _, waits := range sorted(v.Waiting) {
 		if waits.N > 0 {
 			v.Stuck = append(v.Stuck, waits)
@@ -324,7 +290,7 @@ func note(v view) ([]byte, error) {
 		line("  %-15s %d of %d", p.Label, p.N, v.Meters)
 	}
 	for _, r := range v.Regions {
-		line("  %s, %s: %s, %d without a verdict, of %d", r.Region, r.Fuel, cmp.Or(counts(r.Verdicts), "no verdicts"), left(r), r.Meters)
+		line("  %s, %s: %s, %d without a verdict, of %d", r.Region, r.Fuel, cmp.Or(counts(r.Verdicts), "no verdicts"), r.Left(), r.Meters)
 	}
 	for _, r := range v.Heard {
 		line("  %s: %s by the sweep's clock, %d requests open", r.Region, r.Says(), r.Open)

@@ -127,7 +127,7 @@ func TestLiveNews(t *testing.T) {
 	}
 }
 
-// Who may only look has no buttons, and is told so.
+// A reader who may only look has no buttons, and is told so.
 func TestPageOfALooker(t *testing.T) {
 	h := newConsole(t, &fakeSweep{status: troubled()}, func(o *Options) {
 		o.People = []Person{{Name: "Ada", TokenSHA256: sha256.Sum256([]byte("ada's token")), Role: Orders}, {Name: "Bob", TokenSHA256: sha256.Sum256([]byte("bob's token")), Role: Looks}}

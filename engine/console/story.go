@@ -87,7 +87,7 @@ var lists = [...]List{
 	{"held", "Held for a person: an answer that the code table does not know"},
 	{"rejected", "With a request that the DCC rejected"},
 	{"unverified", "With an answer that could not be proven"},
-	{"refused_unverified", "With a message that was not believed"},
+	{"refused_unverified", "With a message that was not proven"},
 	{"refused_uncorrelated", "With a Pre-Command that was not what was asked for, and was not signed"},
 	{"refused_unpermitted", "With something that may not be signed, and was not"},
 	{"not_safe", "Not safe"},

@@ -174,7 +174,7 @@ func (b *Book) parse(text []byte) error {
 		b.whole += int64(len(line))
 	}
 	if len(b.entries) == 0 || b.entries[0].Custody == "" {
-		return fmt.Errorf("%w: it says whose it is nowhere", ErrDamaged)
+		return fmt.Errorf("%w: it does not say which custody it is of", ErrDamaged)
 	}
 	return nil
 }

@@ -162,17 +162,17 @@ func (c *Counters) examine(originator servicerequests.EUI, o Options) (begins bo
 	case err != nil:
 		return false, err
 	case c.state.Originator != originator:
-		return false, fmt.Errorf("%w: it holds the counters of %v", ErrDamaged, c.state.Originator)
+		return false, fmt.Errorf("%w: it has the counters of %v", ErrDamaged, c.state.Originator)
 	case c.state.Owner != c.owner.ID() && c.state.Owner == o.From && (c.state.Released == nil || o.Floor > c.state.HighWater):
 		c.was = c.text
 		c.state.Owner, c.state.Released = c.owner.ID(), nil
 		c.state.note(c.owner)
 	case c.state.Released != nil:
 		return false, fmt.Errorf("%w on %s with %d as the last counter; to take them over again, set counter_floor over the last that the"+
-			" everyday system has used, plan anew and have it approved",
+			" everyday system has used, make a new plan and have it approved",
 			ErrReleased, c.state.Released.Format(time.RFC3339), c.state.HighWater)
 	case c.state.Owner != c.owner.ID():
-		return false, fmt.Errorf("%w: %s, not %s; go on with that journal, or plan anew: a sweep that two approve takes the counters over",
+		return false, fmt.Errorf("%w: %s, not %s; go on with that journal, or make a new plan: a sweep that two approve takes the counters over",
 			ErrOtherOwner, c.state.Owner, c.owner.ID())
 	}
 	if err := c.state.compareOwner(c.owner); err != nil {

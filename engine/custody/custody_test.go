@@ -100,8 +100,8 @@ func goOnAfterClose(t *testing.T, p place) {
 	}
 }
 
-// After each counter the machine might stop. Whatever the next process gives
-// out is new.
+// The machine might stop after each counter. Every counter of the next process is
+// new.
 func crashRepeatsNothing(t *testing.T, p place) {
 	directory := p.make(t)
 	c := open(t, directory, options())

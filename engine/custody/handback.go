@@ -80,7 +80,7 @@ func Read(files durable.Files) ([]Mark, error) {
 		}
 		s, _, err := load(files, name)
 		if err == nil && name != nameOf(s.Originator) {
-			err = fmt.Errorf("%w: it holds the counters of %v", ErrDamaged, s.Originator)
+			err = fmt.Errorf("%w: it has the counters of %v", ErrDamaged, s.Originator)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("custody %s: %w", files.Path(name), err)
@@ -127,7 +127,7 @@ func rewrite(files durable.Files, originator servicerequests.EUI, change func(*s
 		return err
 	}
 	if s.Originator != originator {
-		return fmt.Errorf("%w: it holds the counters of %v", ErrDamaged, s.Originator)
+		return fmt.Errorf("%w: it has the counters of %v", ErrDamaged, s.Originator)
 	}
 	if err := change(&s); err != nil {
 		return err

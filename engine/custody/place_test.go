@@ -95,7 +95,7 @@ func abandoned(t testing.TB, directory string) string {
 	return dead
 }
 
-// TestPromises holds a custody to its promises wherever it lies.
+// TestPromises checks the promises of a custody for each place.
 func TestPromises(t *testing.T) {
 	t.Parallel()
 	suite := []struct {

@@ -199,7 +199,7 @@ const LongestValid = 72 * time.Hour
 // check says why an approval does not count for an occasion; nil: it does.
 func (o *Occasion) check(a *Approval, roster *Roster, now time.Time) error {
 	if a.Journal == "" || a.Custody == "" {
-		return errors.New("an older program made it, and it binds no journal and no custody: plan anew and approve that")
+		return errors.New("an older program made it, and it binds no journal and no custody: make a new plan and approve that")
 	}
 	text, err := a.Text()
 	if err != nil {
@@ -215,7 +215,7 @@ func (o *Occasion) check(a *Approval, roster *Roster, now time.Time) error {
 	}
 	switch {
 	case a.PlanSHA256 != o.PlanSHA256 || a.Header != o.Header:
-		return fmt.Errorf("it approves another plan (%.12s...): the plan was altered or made anew since", a.PlanSHA256)
+		return fmt.Errorf("it approves another plan (%.12s...): the plan was altered or made again since", a.PlanSHA256)
 	case a.SweepID != o.SweepID || a.Environment != o.Environment:
 		return fmt.Errorf("it is for sweep %s in environment %s", a.SweepID, a.Environment)
 	case a.Journal != o.Journal:
@@ -227,7 +227,7 @@ func (o *Occasion) check(a *Approval, roster *Roster, now time.Time) error {
 	case !who.May(Approver):
 		return errors.New("no approver on the roster")
 	case Verify(who.Certificate, text, a.Signature) != nil:
-		return errors.New("the signature does not hold: it was altered")
+		return errors.New("the signature is not valid: the approval was altered")
 	case now.Add(skew).Before(a.IssuedAt):
 		return fmt.Errorf("it was issued in the future, at %s", a.IssuedAt.Format(time.RFC3339))
 	case now.After(a.ExpiresAt):

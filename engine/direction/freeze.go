@@ -95,7 +95,7 @@ func (f *Freeze) prove(roster *Roster, trust Trust) (*smki.Certificate, error) {
 	case f == nil:
 		return nil, fmt.Errorf("%w: no statement says so: name one that a recorder has signed (gates.freeze_file)", ErrNotFrozen)
 	case roster == nil:
-		return nil, fmt.Errorf("%w: no roster says whose statement counts", ErrNotFrozen)
+		return nil, fmt.Errorf("%w: there is no roster, so no statement counts", ErrNotFrozen)
 	}
 	recorder := roster.recorderOf([]byte(f.Text), f.Signature)
 	if recorder == nil {

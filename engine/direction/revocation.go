@@ -156,7 +156,7 @@ func (r *Revocations) until(list *smki.RevocationList) time.Time {
 func (r *Revocations) inTime(list *smki.RevocationList) error {
 	switch {
 	case list.ThisUpdate.After(r.o.Now().Add(clockSkew)):
-		return fmt.Errorf("the revocation list of %s is of the future, of %s: set this machine's clock, or get the list anew",
+		return fmt.Errorf("the revocation list of %s is of the future, of %s: set this machine's clock, or get the list again",
 			list.Issuer, list.ThisUpdate.UTC().Format(time.RFC3339))
 	case r.until(list).IsZero():
 		return fmt.Errorf("the revocation list of %s does not say when the next is due (nextUpdate): say in gates.revocation_list_age how long it holds", list.Issuer)

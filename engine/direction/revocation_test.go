@@ -230,8 +230,7 @@ func TestRevocationListHasItsTime(t *testing.T) {
 	}
 }
 
-// A TLS peer whose certificate its issuer has revoked is not believed, nor one of whose
-// issuer no list is there.
+// A TLS peer with a revoked certificate is refused, and so is one whose issuer has no list.
 func TestRevokedTLSPeer(t *testing.T) {
 	dcc, other := newLists(t, "dcc"), newLists(t, "other")
 	now, file := time.Now().Truncate(time.Second), filepath.Join(t.TempDir(), "crl.der")

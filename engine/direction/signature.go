@@ -19,7 +19,7 @@ import (
 const SignatureSuffix = ".sig"
 
 // ErrSignature is the error for a text without a valid signature of somebody who may sign it.
-var ErrSignature = errors.New("signature does not hold")
+var ErrSignature = errors.New("signature not valid")
 
 // Sign signs bytes as they are: ECDSA on P-256 over their SHA-256, as ASN.1, like openssl dgst
 // -sha256 -sign. It gives the key no source of randomness, so that an [ecdsa.PrivateKey] signs the same bytes

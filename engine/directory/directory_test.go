@@ -238,7 +238,7 @@ func TestCertificatesThatAreNotBelieved(t *testing.T) {
 			}
 		})
 	}
-	// One that cannot be believed does not hide one that can.
+	// An invalid one does not hide a valid one.
 	s := newService(t)
 	s.offers = []offer{otherCA, signing, agreement}
 	got, err := newDirectory(t, s, p, nil).Keys(t.Context(), meter)

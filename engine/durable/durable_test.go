@@ -158,8 +158,8 @@ func TestWritable(t *testing.T) {
 	}
 }
 
-// A lock that was given free is nobody's, though a child that is just being started still
-// has its file.
+// A released lock can be taken, although a child that is just being started still has its
+// file.
 func TestLockIsNotLeftToAChild(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	lock, err := durable.TakeLock(path)

@@ -70,7 +70,7 @@ func TestOrderOfTheChecks(t *testing.T) {
 	})
 }
 
-// What would be denied is not signed either: no counter of it is used up in the journal.
+// A half that would be denied is not signed either: no counter of it is used up in the journal.
 func TestNothingIsSignedThatIsDenied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for want, deny := range map[error]func(*door, *exchange.Half){
@@ -90,8 +90,8 @@ func TestNothingIsSignedThatIsDenied(t *testing.T) {
 	})
 }
 
-// The disk stalls for 30 s. What holds no more when it is done is held back at the socket,
-// whenever that became so; the bytes are durable, and go later as they are.
+// The disk stalls for 30 s. A half that is not allowed any more after that is refused at the
+// socket; its bytes are durable, and go later as they are.
 func TestSlowCommit(t *testing.T) {
 	for name, test := range map[string]struct {
 		meanwhile func(*door, *exchange.Half)

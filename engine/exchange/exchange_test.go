@@ -21,7 +21,7 @@ func preCommand() (duis.Response, error) {
 	return duis.Response{Code: servicerequests.Success, Content: duis.PreCommand{}}, nil
 }
 
-// What is on the wire is durable before, and what came of it is recorded after.
+// Bytes are durable before they are on the wire, and the result is recorded after.
 func TestRecords(t *testing.T) {
 	refused := &signer.RefusedError{ID: id, Err: errShut}
 	for name, test := range map[string]struct {

@@ -73,7 +73,7 @@ func TestAdmitIsAskedOnceForAConnection(t *testing.T) {
 	}
 }
 
-// What Admit refuses is held back: not a byte reaches the peer, and the error is Admit's.
+// If Admit refuses, not a byte reaches the peer, and the error is Admit's.
 func TestAdmitHoldsBack(t *testing.T) {
 	reason := errors.New("a gate is closed")
 	bothWays(t, func(t *testing.T, secure bool) {

@@ -227,7 +227,7 @@ func TestNotWritten(t *testing.T) {
 	_, err = newGateway(t, Options{URL: "http://" + refusing}).Post(t.Context(), readPost(t))
 	wantClass(t, err, ErrNotWritten)
 
-	// A server whose certificate nobody vouches for gets no byte of the request.
+	// A server with a certificate of no known authority gets no byte of the request.
 	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		t.Error("the request arrived")
 	}))

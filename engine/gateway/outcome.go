@@ -53,7 +53,7 @@ func (g *Gateway) read(resp *http.Response) ([]byte, error) {
 		return nil, fmt.Errorf("%w: reply over %d bytes", ErrInDoubt, g.maxBody)
 	case !xmltree.IsMediaType(resp.Header.Get("Content-Type")) || !xmltree.Begins(body):
 		// The page of a proxy or load balancer. Whether a reply is a good one is for package proof.
-		return nil, fmt.Errorf("%w: reply is no XML", ErrInDoubt)
+		return nil, fmt.Errorf("%w: reply is not XML", ErrInDoubt)
 	}
 	return body, nil
 }

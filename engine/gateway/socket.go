@@ -12,7 +12,7 @@ import (
 
 // ErrNotAdmitted means that [Post.Admit] refused the request: nothing was written. The error of
 // Admit is wrapped, too.
-var ErrNotAdmitted = errors.New("gateway: held back at the socket")
+var ErrNotAdmitted = errors.New("gateway: refused at the socket")
 
 // socket is a connection that calls [Post.Admit] before the first byte of each request is
 // written. With TLS it is above the encryption, so a handshake does not call it.

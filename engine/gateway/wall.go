@@ -12,7 +12,7 @@ import (
 
 // ErrNotPermitted is the wall's refusal: nothing was sent. Errors that wrap it
 // say why.
-var ErrNotPermitted = errors.New("gateway: held back by the wall")
+var ErrNotPermitted = errors.New("gateway: refused by the wall")
 
 // inspect is the wall. It trusts nothing but the bytes that would leave.
 func inspect(p Post) error {

@@ -201,7 +201,7 @@ func TestAnswersAfterItIsDurable(t *testing.T) {
 	}
 }
 
-// Who is not authenticated gets in only what the DCC has signed.
+// A peer that is not authenticated gets in only messages that the DCC has signed.
 func TestStrangers(t *testing.T) {
 	for name, test := range map[string]struct {
 		claim func([]byte) (proof.Claim, error)
@@ -234,7 +234,7 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
-// Of an authenticated peer everything is kept but what is no XML.
+// All XML of an authenticated peer is kept.
 func TestAuthenticatedPeer(t *testing.T) {
 	b := newBench(t, nil)
 	b.claim = noXML

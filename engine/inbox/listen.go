@@ -62,8 +62,6 @@ func Listen(ctx context.Context, a Address) (*Listener, error) {
 	}
 	if a.TLS != nil {
 		o.TLS = a.TLS.Clone()
-		o.TLS.MinVersion = max(o.TLS.MinVersion, tls.VersionTLS12)
-		o.TLS.NextProtos = []string{"http/1.1"}
 		o.TLS.ClientAuth = tls.RequireAndVerifyClientCert
 		o.TLS.VerifyConnection = a.admits
 	}

@@ -20,6 +20,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"safemode/engine/proof"
+
+	"safemode/engine/listen"
 )
 
 // serve runs a bench at an address of its own and returns its host:port.
@@ -71,7 +73,7 @@ func (b *bench) connections(reason string) func() float64 {
 	return func() float64 { return testutil.ToFloat64(b.metrics.connections.WithLabelValues(reason)) }
 }
 
-// Who sends a header byte by byte is let go, and so is who says nothing.
+// A peer that sends a header byte by byte, or nothing, is disconnected.
 func TestSlowHeader(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.Header = 300 * time.Millisecond })
 	address := b.serve(t, Address{})
@@ -114,14 +116,14 @@ func TestIdle(t *testing.T) {
 	}
 }
 
-// What is over the limit of connections is closed at once; whoever leaves makes room.
+// A connection over the limit is closed at once; one that ends makes room.
 func TestConnections(t *testing.T) {
 	for _, test := range []struct {
 		reason  string
 		address Address
 	}{
-		{turnedPeer, Address{ConnectionsPerPeer: 2}},
-		{turnedTotal, Address{Connections: 2}},
+		{listen.OverPeer, Address{ConnectionsPerPeer: 2}},
+		{listen.OverTotal, Address{Connections: 2}},
 	} {
 		t.Run(test.reason, func(t *testing.T) {
 			b := newBench(t, nil)
@@ -326,8 +328,8 @@ func (i *issuer) pool() *x509.CertPool {
 	return pool
 }
 
-// Only a client that the configured authority vouches for, under an allowed name,
-// gets as far as a request.
+// Only a client with a certificate of the configured authority, under an allowed name,
+// can send a request.
 func TestMutualTLS(t *testing.T) {
 	own, dcc, stranger := newIssuer(t, "own"), newIssuer(t, "dcc"), newIssuer(t, "stranger")
 	b := newBench(t, func(o *Options) { o.Authenticated = OverMutualTLS })

@@ -15,12 +15,8 @@ type metrics struct {
 	limited     *prometheus.CounterVec     // limit
 }
 
-// Values of labels: which limit was exceeded, and why a connection had no message.
-const (
-	turnedPeer   = listen.OverPeer
-	turnedTotal  = listen.OverTotal
-	turnedSilent = "silent"
-)
+// turnedSilent is why a connection had no message, beside the limits: a label's value.
+const turnedSilent = "silent"
 
 // The label's values.
 var results = map[int]string{
@@ -43,10 +39,10 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		connections: counter("safemode_inbox_connections_refused_total", "Connections to the inbox that brought nothing: over the limit of one peer or in total, or pushed out by a newcomer, or closed without a request (silent: failed TLS handshakes, scans).", "reason"),
 		limited:     counter("safemode_inbox_rate_limited_total", "Messages put off (503) because their peer, or all together, sent more than the limit.", "limit"),
 	}
-	for _, reason := range [...]string{turnedPeer, turnedTotal, turnedSilent} {
+	for _, reason := range [...]string{listen.OverPeer, listen.OverTotal, turnedSilent} {
 		m.connections.WithLabelValues(reason)
 	}
-	for _, limit := range [...]string{turnedPeer, turnedTotal} {
+	for _, limit := range [...]string{listen.OverPeer, listen.OverTotal} {
 		m.limited.WithLabelValues(limit)
 	}
 	for status, result := range results {

@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+
+	"safemode/engine/listen"
 )
 
 // from posts a message that comes from this address.
@@ -46,7 +48,7 @@ func TestRates(t *testing.T) {
 			t.Errorf("message %d, from %s: got %d %v %q", i, want.from, w.Code, w.Header(), w.Body)
 		}
 	}
-	if peer, total := testutil.ToFloat64(b.metrics.limited.WithLabelValues(turnedPeer)), testutil.ToFloat64(b.metrics.limited.WithLabelValues(turnedTotal)); peer != 2 || total != 1 {
+	if peer, total := testutil.ToFloat64(b.metrics.limited.WithLabelValues(listen.OverPeer)), testutil.ToFloat64(b.metrics.limited.WithLabelValues(listen.OverTotal)); peer != 2 || total != 1 {
 		t.Errorf("counted %v over a peer's limit and %v over that of all", peer, total)
 	}
 	if n := logs.FilterMessage("message refused with 503: over the rate limit").Len(); n == 0 {

@@ -109,14 +109,7 @@ func Read(records iter.Seq2[record.Record, error], what What) (*Pack, error) {
 			if body.By == record.BySweep {
 				by = "the sweep itself"
 			}
-			scope := cmp.Or(body.SRV, "the sweep")
-			switch {
-			case body.Region != 0:
-				scope = "region " + body.Region.String()
-			case body.Wave != 0:
-				scope = fmt.Sprintf("wave %d", body.Wave)
-			}
-			p.event(r, r.Code, fmt.Sprintf("%s, by %s, cause %s", scope, by, cmp.Or(body.Cause, "none")))
+			p.event(r, r.Code, fmt.Sprintf("%s, by %s, cause %s", body.Scope(), by, cmp.Or(body.Cause, "none")))
 		case record.Halted:
 			var body record.HaltedBody
 			body, fault = record.Decode[record.HaltedBody](r)

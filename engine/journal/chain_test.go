@@ -33,8 +33,8 @@ func inSegments(t *testing.T, records, size int) (path string) {
 	return path
 }
 
-// Whatever somebody does to a journal without making its chain again, the first record is
-// named that is not what it was, and with [journal.Examine] what was done.
+// If somebody changes a journal without making its chain again, the first changed record is
+// named, and with [journal.Examine] the kind of change.
 func TestVerifyNamesTheFirstBadRecord(t *testing.T) {
 	t.Parallel()
 	const records, size = 600, 6 // 100 segments: more than a page

@@ -309,8 +309,8 @@ func TestTornCheckpoint(t *testing.T) {
 }
 
 // TestJournalMachine walks through commits, appends, reads, ends, crashes, second
-// processes and backups. What was acknowledged is there, in order; of the rest a
-// beginning, by whole calls.
+// processes and backups. Acknowledged calls are there, in order; of the others the
+// first ones may be there, each as a whole.
 func TestJournalMachine(t *testing.T) {
 	t.Parallel()
 	base := t.TempDir()

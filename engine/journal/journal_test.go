@@ -74,7 +74,7 @@ func numbered(records ...record.Record) []record.Record {
 	return records
 }
 
-// Whoever commits learns the numbers, however many commit at once.
+// CommitAt returns the records' numbers, however many goroutines commit at once.
 func TestCommitAt(t *testing.T) {
 	j := open(t, filepath.Join(t.TempDir(), "journal.db"))
 	var wg sync.WaitGroup
@@ -330,7 +330,7 @@ func TestEndedContext(t *testing.T) {
 	}
 }
 
-// What was begun in vain leaves nothing, and what was there before stays.
+// A journal that was begun in vain leaves no file, and an older file stays.
 func TestDiscard(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
 	begin := func() *journal.Journal {

@@ -16,7 +16,7 @@ import (
 
 // ErrState says that there is no state, or none that its record proves. The state follows from
 // the records.
-var ErrState = errors.New("no state that holds")
+var ErrState = errors.New("no valid state")
 
 // Keep queues rows that replace those of the state, or are added at its end, and the
 // record that proves the whole of it: all become durable in one transaction, with

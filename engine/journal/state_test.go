@@ -86,8 +86,8 @@ func TestState(t *testing.T) {
 	})
 }
 
-// Whatever is done to the rows, or to the record that vouches for them, is noticed, and
-// the next one who keeps a state makes it whole again.
+// Every change of the rows, or of the record that proves them, is noticed, and the next Keep
+// makes the state whole again.
 func TestAlteredState(t *testing.T) {
 	for name, change := range map[string]string{
 		"a byte":          "UPDATE state SET value = x'00' WHERE row = 1",

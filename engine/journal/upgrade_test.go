@@ -39,8 +39,8 @@ func olderJournal(t *testing.T) string {
 	return path
 }
 
-// A journal of before is refused with the remedy, and becomes one of today with the same
-// ID, records, hashes and state.
+// A journal of version 2 is refused with the remedy, and is converted to one of this version
+// with the same ID, records, hashes and state.
 func TestUpgrade(t *testing.T) {
 	older, path := olderJournal(t), filepath.Join(t.TempDir(), "journal.db")
 	for _, open := range []func() (*journal.Journal, error){
@@ -118,7 +118,7 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
-// What was done to an older journal is not hidden by converting it: nothing is made.
+// A conversion does not hide changes of an older journal: it makes none.
 func TestUpgradeRefusesADamagedJournal(t *testing.T) {
 	for name, c := range map[string]struct{ sql, says string }{
 		"altered":      {"UPDATE record SET body = x'00' WHERE seq = 200", "record 200: altered"},

@@ -257,8 +257,8 @@ func TestReadThatWasDeliveredLateIsNotFresh(t *testing.T) {
 	a.expect(supply)
 }
 
-// A sleeping meter's answer that is not believed is not waited for until the meter would
-// have been silent; what is waited for less long stays as it is.
+// After an unproven answer of a sleeping meter the sweep does not wait as long as for a silent
+// one; a shorter wait stays as it is.
 func TestDoubtShortensTheWait(t *testing.T) {
 	now := time.Date(2026, 11, 23, 18, 0, 0, 0, time.UTC)
 	const awake = 15 * time.Minute

@@ -81,6 +81,6 @@
 // again, with the same bytes. One that a worker has, or that rests, is written as ready.
 //
 // Not packed are the plan, the gas proxy and who names it, Done and tags, which the owner
-// keeps. Of a verdict only its name and reason are packed; the rest follows from the
+// keeps. A verdict is packed with its name and reason only; the rest follows from the
 // readings. [Meter.Unpack] takes nothing but what Pack writes ([ErrPacked]).
 package ledger

@@ -289,7 +289,7 @@ func (h *home) next() (all []*home) {
 		}
 		name := fmt.Sprintf("%v %v of %d", r.Service, r.Endpoint(), r.ID.Counter)
 		branch(name, func(c *home) { c.post(r.ID, taken) })
-		// What waits behind it goes after it, as in a lane.
+		// A request that waits behind it goes after it, as in a queue.
 		for _, how := range []fate{lostBefore, lostAfter, "E5", "E49", "E20"} {
 			fault(name+" "+string(how), func(c *home) { c.post(r.ID, how) })
 		}

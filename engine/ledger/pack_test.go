@@ -311,7 +311,7 @@ func (s *stride) finish(r *Request) {
 	s.apply(record.Record{Kind: record.Outcome, Service: r.Service, ID: r.ID, Body: record.Encode(body)})
 }
 
-// compare holds the packed form against a replay of the records.
+// compare compares the packed form with a replay of the records.
 func (s *stride) compare(history bool) {
 	target := record.TargetBody{Type: s.m.Plan.Type, Claimed: s.m.Plan.Claimed, Originator: ourEUI}
 	if history {

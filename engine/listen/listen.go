@@ -17,7 +17,7 @@ import (
 // Options bounds the connections of one address. All numbers are of connections that are
 // open at a time, and 1 or more.
 type Options struct {
-	TLS *tls.Config // nil: none
+	TLS *tls.Config // of the server; TLS 1.2 at least is used, and HTTP/1.1. Nil: none
 
 	Known        int // of peers that were admitted
 	KnownPerPeer int // of one of them
@@ -57,6 +57,11 @@ type Listener struct {
 
 // New bounds a listener, which is closed with it.
 func New(l net.Listener, o Options) *Listener {
+	if o.TLS != nil {
+		o.TLS = o.TLS.Clone()
+		o.TLS.MinVersion = max(o.TLS.MinVersion, tls.VersionTLS12)
+		o.TLS.NextProtos = []string{"http/1.1"}
+	}
 	return &Listener{
 		Listener: l, o: o,
 		known:   pool{total: o.Known, perPeer: o.KnownPerPeer, peers: map[string][]*conn{}},

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// stepOf folds n requests at 10 a second of which the first known are acknowledged,
+// stepOf makes a step of n requests at 10 a second of which the first known are acknowledged,
 // the i-th after i milliseconds.
 func stepOf(n, known int) Step {
 	records := make([]entry, n)

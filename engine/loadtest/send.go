@@ -60,7 +60,7 @@ func (t *Tester) transform(ctx context.Context, j job, half exchange.Half) (*sig
 	return res.Token, res.Err
 }
 
-// do sends one half through the door that a sweep uses, without its journal and limits.
+// do sends one half through package exchange, like a sweep, without a journal and limits.
 func (t *Tester) do(ctx context.Context, j job, half exchange.Half) exchange.Result {
 	t.mu.Lock()
 	if r := &j.stage.records[j.record]; r.sent == 0 {

@@ -237,7 +237,7 @@ func tellByMail(t *testing.T, s *mailServer, o notice.MailOptions, n notice.Noti
 	return notice.NewMail(o).Tell(ctx, n)
 }
 
-// A mail goes encrypted, to all, and reads as the notice; whoever checks mail finds it whole.
+// A mail goes encrypted, to all, and reads as the notice; a check of the mail finds it whole.
 func TestMail(t *testing.T) {
 	pair, pool := certificate(t)
 	s := serveMail(t, &mailServer{pair: &pair})
@@ -267,7 +267,7 @@ func TestMail(t *testing.T) {
 	}
 }
 
-// Nothing is said to a server that offers no STARTTLS or that nobody vouches for; one that
+// A server without STARTTLS, or with a certificate of no known authority, gets nothing; one that
 // refuses or hangs is left in time.
 func TestMailPeers(t *testing.T) {
 	pair, pool := certificate(t)

@@ -181,7 +181,7 @@ func (d *Notifier) run(ctx context.Context, c Channel) {
 			pause = wait/2 + rand.N(wait)
 			wait = min(2*wait, longest)
 			if ctx.Err() == nil {
-				d.o.Log.Warn("nobody was told", zap.String("channel", c.Name()), zap.String("cause", n.Cause), zap.Duration("again_in", pause), zap.Error(err))
+				d.o.Log.Warn("notice not sent", zap.String("channel", c.Name()), zap.String("cause", n.Cause), zap.Duration("again_in", pause), zap.Error(err))
 			}
 		}
 		timer := time.NewTimer(pause)

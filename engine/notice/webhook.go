@@ -63,7 +63,7 @@ func (w *Webhook) Tell(ctx context.Context, n Notice) error {
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url, bytes.NewReader(body))
 	if err != nil {
-		return errors.New("the webhook's address is none")
+		return errors.New("the webhook's address is not valid")
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("User-Agent", "safemode")

@@ -136,9 +136,9 @@ func signedText(sha256 string, by direction.Signatory) []byte {
 func CheckPreparer(sha256 string, by direction.Signatory, signature []byte, c *smki.Certificate) error {
 	switch {
 	case by.Key == "" || len(signature) == 0:
-		return fmt.Errorf("%w (%q): plan anew with --cert and --key", errPreparer, by.Name)
+		return fmt.Errorf("%w (%q): make a new plan with --cert and --key", errPreparer, by.Name)
 	case direction.Verify(c, signedText(sha256, by), signature) != nil:
-		return fmt.Errorf("%w (%q): the signature does not hold", errPreparer, by.Name)
+		return fmt.Errorf("%w (%q): the signature is not valid", errPreparer, by.Name)
 	}
 	return nil
 }

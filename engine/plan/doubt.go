@@ -5,11 +5,15 @@ import (
 	"time"
 )
 
-// Doubts says why the plan cannot be carried out in time, if it begins at an instant: its
-// direction ends too early, or some homes are not switched by a deadline. Each doubt is a
-// sentence for people. Doubts refuse nothing: the planner is warned, preflight fails, and the
-// approvers must know them.
-func (p *Plan) Doubts(begins time.Time) (doubts []string) {
+// Doubts says why the plan cannot be carried out in time, if it begins when it is to, or now
+// where that is later: its direction ends too early, or some homes are not switched by a
+// deadline. Each doubt is a sentence for people. Doubts refuse nothing: the planner is warned,
+// preflight fails, and the approvers must know them.
+func (p *Plan) Doubts(now time.Time) (doubts []string) {
+	begins := p.StartsAt
+	if now.After(begins) {
+		begins = now
+	}
 	say := func(format string, args ...any) { doubts = append(doubts, fmt.Sprintf(format, args...)) }
 	seconds := func(s float64) time.Duration { return time.Duration(s * float64(time.Second)).Round(time.Second) }
 	minute := func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
@@ -40,7 +44,7 @@ func (p *Plan) Doubts(begins time.Time) (doubts []string) {
 		case at.Late > 0:
 			say("%d of %d homes are reached after %s, when non-disablement ends: those without credit go off", at.Late, at.Homes, minute(at.At))
 		case late > time.Hour && begins.Add(e.Duration()).After(at.At):
-			say("it was reckoned to begin %s: beginning %s it may not be through by %s, when non-disablement ends", minute(p.StartsAt), minute(begins), minute(at.At))
+			say("it was planned to begin %s: beginning %s it may not be through by %s, when non-disablement ends", minute(p.StartsAt), minute(begins), minute(at.At))
 		}
 	}
 	return doubts

@@ -27,7 +27,7 @@ func TestDoubts(t *testing.T) {
 		}},
 		"fast enough to arm":    {-1, 20, func(p *Plan) { p.Limits.User, p.Bounds.ArmFreshnessElectricity = 0.1, 60 }, nil},
 		"none is late":          {-1, 20, func(p *Plan) { p.Estimate.Deadlines = []Deadline{{At: hours(9), Homes: 7}} }, nil},
-		"it begins hours late":  {-9, 20, func(p *Plan) { p.StartsAt = hours(-8); p.Estimate.Deadlines = []Deadline{{At: hours(1), Homes: 7}} }, []string{"it was reckoned to begin 2026-11-30 12:00 UTC"}},
+		"it begins hours late":  {-9, 20, func(p *Plan) { p.StartsAt = hours(-8); p.Estimate.Deadlines = []Deadline{{At: hours(1), Homes: 7}} }, []string{"it was planned to begin 2026-11-30 12:00 UTC"}},
 		"late, and still early": {-9, 20, func(p *Plan) { p.StartsAt = hours(-8); p.Estimate.Deadlines = []Deadline{{At: hours(9), Homes: 7}} }, nil},
 	} {
 		p := &Plan{Header: Header{StartsAt: begins, Estimate: Estimate{Seconds: 7200, LatestSeconds: 4 * 3600}}}

@@ -178,7 +178,7 @@ func (in *reader) read(line []byte) error {
 	case first != (kind.Kind == "header"):
 		return fmt.Errorf("%w: a plan has one header, on its first line", ErrDamaged)
 	case first && kind.Version != Version:
-		return fmt.Errorf("%w: version %d, this program reads %d: plan anew and have it approved, and begin a new journal", ErrVersion, kind.Version, Version)
+		return fmt.Errorf("%w: version %d, this program reads %d: make a new plan and have it approved, and begin a new journal", ErrVersion, kind.Version, Version)
 	}
 	if kind.Kind == "end" {
 		return in.end(line)

@@ -107,7 +107,7 @@ func TestErrorsNameTheLine(t *testing.T) {
 		{"empty", "", "plan file is not as it was written: it was cut after line 0: there is no end line"},
 		{"cut between lines", strings.Join(lines[:3], ""), "plan file is not as it was written: it was cut after line 3: there is no end line"},
 		{"cut in a line", strings.Join(lines[:3], "") + lines[3][:20], "plan file is not as it was written: line 4: the line was cut"},
-		{"version", strings.Replace(whole, `"version":3`, `"version":2`, 1), "line 1: plan file of another version: version 2, this program reads 3: plan anew and have it approved"},
+		{"version", strings.Replace(whole, `"version":3`, `"version":2`, 1), "line 1: plan file of another version: version 2, this program reads 3: make a new plan and have it approved"},
 		{"white space", strings.Replace(whole, `"order":2,`, `"order": 2,`, 1), "line 3: plan file is not as it was written: not in the plan's own encoding"},
 		{"one digit", strings.Replace(whole, "1234567", "1234568", 1), "line 7: plan file is not as it was written: it was altered: its lines hash to "},
 		{"behind the end", whole + lines[1], "line 8: plan file is not as it was written: something follows the end line"},

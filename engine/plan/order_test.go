@@ -94,7 +94,7 @@ func TestWithin(t *testing.T) {
 			t.Errorf("another %s: %v", name, err)
 		}
 	}
-	// A plan whose targets are still in its file is held to the same.
+	// The same is true of a plan with its targets still in the file.
 	folder := t.TempDir()
 	if err := p.Save(folder); err != nil {
 		t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 	"safemode/servicerequests/xmldsig"
 )
 
-// forgery is a message that must be believed neither as a reply nor as a delivery.
+// forgery is a message that must be refused as a reply and as a delivery.
 type forgery struct {
 	name    string
 	raw     []byte

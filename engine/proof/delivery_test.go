@@ -206,7 +206,7 @@ func TestDeliveryWithoutTheDevicesKeys(t *testing.T) {
 	}
 }
 
-// A device that has new keys, or several, is believed under each that is in use.
+// Messages of a device with new keys, or several, are proven under each key in use.
 func TestDeliveryUnderEveryKeyInUse(t *testing.T) {
 	w := newWorld(t)
 	old, other := newDevice(t), newDevice(t)
@@ -230,7 +230,7 @@ func TestDeliveryUnderEveryKeyInUse(t *testing.T) {
 			if _, err := w.Delivery(t.Context(), by(w.meter)); err != nil || w.refreshed != 1 {
 				t.Errorf("a new key: %v, asked %d times", err, w.refreshed)
 			}
-			// A message of somebody else is asked about once, and is not believed.
+			// For a message of somebody else the keys are asked for once, and it is refused.
 			w.remembered, w.refreshed = []device{old}, 0
 			_, err := w.Delivery(t.Context(), by(other))
 			wantFault(t, err, ErrUnverified, true)

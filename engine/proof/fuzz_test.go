@@ -97,7 +97,7 @@ func FuzzReply(f *testing.F) {
 }
 
 // FuzzFile files anything: XML is kept whatever it says, and nothing else is. A stranger's
-// claim is nobody's word.
+// claim counts for nothing.
 func FuzzFile(f *testing.F) {
 	w := newWorld(f)
 	f.Add(w.signedByDCC(f, answer74(w.read74(f, w.meter, id, servicerequests.Enabled))))

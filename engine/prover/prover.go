@@ -361,7 +361,7 @@ func (p *Prover) judge(ctx context.Context, m *message) (result, error) {
 		return other, err
 	case !proof.Undecided(err):
 		p.noteJudged(m)
-		p.o.Log.Warn("stored message not believed", zap.Uint64("record", m.seq), zap.Stringer("request_id", m.id), zap.Error(err))
+		p.o.Log.Warn("stored message not proven", zap.Uint64("record", m.seq), zap.Stringer("request_id", m.id), zap.Error(err))
 		p.o.Disbelieve(m.seq, m.id, err)
 		return disbelieved, err
 	case ctx.Err() != nil: // the run ends: nothing was asked

@@ -68,7 +68,7 @@ func TestNotStored(t *testing.T) {
 	})
 }
 
-// What has begun to be stored is stored, though the DCC has hung up.
+// A message that is being stored is stored, although the DCC has closed the connection.
 func TestStoredThoughNobodyWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, nil)

@@ -87,7 +87,7 @@ func TestUnknownSigner(t *testing.T) {
 	})
 }
 
-// What is not believed is told once and not tried again, and takes its place for good.
+// A refused message is reported once and not tried again, and takes its room for good.
 func TestDisbelieved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, nil)

@@ -328,8 +328,8 @@ func TestWayWithoutKeys(t *testing.T) {
 	w.eventually("with keys", 2, 0)
 }
 
-// A device's certificates are replaced. Answers under old and new ones are believed as long
-// as they are in use, whatever is remembered, and under neither of somebody else.
+// A device's certificates are replaced. Answers under old and new ones are proven as long as
+// these are in use, whatever the cache has, and answers under another device's are not.
 func TestWayOverARotation(t *testing.T) {
 	w := newWay(t)
 	defer w.start()()
@@ -372,7 +372,7 @@ func TestWayOverANewCertificateOfTheDCC(t *testing.T) {
 	w.eventually("delivered again", 4, 0)
 }
 
-// What is no answer and no alert is kept if it is XML and the peer is known.
+// A message that is neither answer nor alert is kept if it is XML and the peer is known.
 func TestWayOfJunk(t *testing.T) {
 	w := newWay(t)
 	end := w.start()

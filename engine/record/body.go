@@ -3,6 +3,7 @@ package record
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 const (
 	RefusedUnpermitted  = "unpermitted"  // outside the direction or the permitted set: never sent
 	RefusedUncorrelated = "uncorrelated" // a Pre-Command that is not what was asked for: never signed
-	RefusedUnverified   = "unverified"   // a message that could not be proven: not believed
+	RefusedUnverified   = "unverified"   // a message that could not be proven
 )
 
 // Codes of [Verdict] records.
@@ -302,6 +303,24 @@ type OrderBody struct {
 	// Transfers are the entries that are new or changed; Devices then those that are not in
 	// the list any more.
 	Transfers []Transfer `json:"transfers,omitempty"`
+}
+
+// WholeSweep is the scope of an order that names no part.
+const WholeSweep = "the sweep"
+
+// Scope is what an order is of, in words.
+func (b *OrderBody) Scope() string {
+	switch {
+	case b.Region != servicerequests.UnknownRegion:
+		return "region " + b.Region.String()
+	case b.Wave != 0:
+		return "wave " + strconv.Itoa(b.Wave)
+	case b.SRV != "":
+		return "SRV " + b.SRV
+	case len(b.Devices) > 0:
+		return "meters"
+	}
+	return WholeSweep
 }
 
 // Transfer is a planned meter whose home leaves the supplier.

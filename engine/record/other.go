@@ -16,7 +16,7 @@ const (
 	OtherSMETS1   OtherKind = "smets1"     // what a SMETS1 Service Provider says of a meter
 	OtherS1SP     OtherKind = "s1sp_alert" // a SMETS1 Service Provider's own alert
 	OtherSchema   OtherKind = "schema"     // signed by the DCC, and of a later schema or none
-	OtherUnproven OtherKind = "unproven"   // not believed, and of no request of the sweep
+	OtherUnproven OtherKind = "unproven"   // not proven, and of no request of the sweep
 )
 
 // OtherKinds are all of them, in the order in which they are shown.

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"fmt"
 	"time"
 
 	"safemode/servicerequests"
@@ -29,6 +30,15 @@ type BlastRadius struct {
 	Meters int       `json:"meters"`      // of these homes, at that instant
 	At     time.Time `json:"at,omitzero"` // by the sweep's clock; the first such instant
 	Cap    int       `json:"cap_meters"`  // meters that might have been given a command by then: see [CapOf]
+}
+
+// String says how much was at stake at once, against what the waves allow.
+func (b BlastRadius) String() string {
+	if b.Homes == 0 {
+		return "no home was given a command"
+	}
+	return fmt.Sprintf("at most %d homes (%d meters) were between a command and its confirmation at once, at %s; the waves allowed commands to %d meters by then",
+		b.Homes, b.Meters, b.At.UTC().Format("2006-01-02 15:04 UTC"), b.Cap)
 }
 
 // Radius finds the blast radius. Its owner keeps which meters are in it.

@@ -29,7 +29,7 @@ const (
 	Alert                         // device alert or DCC Alert, likewise: Code = alert code, Body = as received
 	Unmatched                     // a proven message answers no request of ours: Body = [JudgedBody], empty in older journals
 	Outcome                       // the end of one request: Code = class, Body = [OutcomeBody]
-	Refused                       // something was not signed or not believed: Code = why, Body = [RefusedBody]
+	Refused                       // something was not signed or not proven: Code = why, Body = [RefusedBody]
 	Verdict                       // where a meter stands, the last one of a device counts: Code = verdict, Body = [VerdictBody]
 	Operator                      // a person's order, or one the sweep gave itself: Code = action, Body = [OrderBody]
 	Closed                        // the sweep ended: Code = finished, halted, interrupted or ceased, Body = [ClosedBody]
@@ -98,7 +98,7 @@ type Record struct {
 }
 
 // ErrHeld says that another program holds a file of the engine's: a viewer, a backup tool.
-var ErrHeld = errors.New("another program holds the file")
+var ErrHeld = errors.New("another program has locked the file")
 
 // Errors of a journal in a database after which its writer is the writer no more.
 var (

@@ -2,6 +2,8 @@ package record
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -300,8 +302,8 @@ type HoldStatus struct {
 	Since  time.Time `json:"since"`
 }
 
-// Refusal is a request that the DCC or the device refused, or whose answer was not
-// believed. It names no device: the journal does.
+// Refusal is a request that the DCC or the device refused, or that had an answer without
+// proof. It names no device: the journal does.
 type Refusal struct {
 	At     time.Time `json:"at"` // the sweep's clock
 	SRV    string    `json:"srv"`
@@ -316,6 +318,39 @@ type RegionStatus struct {
 	Fuel     string         `json:"fuel"` // electricity or gas
 	Meters   int            `json:"meters"`
 	Verdicts map[string]int `json:"verdicts"` // of Meters
+}
+
+// Left is how many of the meters have no verdict yet.
+func (r RegionStatus) Left() int {
+	left := r.Meters
+	for _, n := range r.Verdicts {
+		left -= n
+	}
+	return left
+}
+
+// Way is a gate, a circuit or the signer. One word for all of them: it passes, or it is shut.
+type Way struct {
+	Name string
+	Shut string // why; empty: it passes
+}
+
+// Ways are the gates, the circuits that are shut, and the signer where it is away.
+func (s *Status) Ways() (all []Way) {
+	for _, name := range slices.Sorted(maps.Keys(s.Gates)) {
+		w := Way{Name: "gate " + name}
+		if s.Gates[name] != "open" {
+			w.Shut = s.Gates[name]
+		}
+		all = append(all, w)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Breakers)) {
+		all = append(all, Way{"circuit " + name, "POSTs failed; it is tried again by itself"})
+	}
+	if s.Signer != "" {
+		all = append(all, Way{"signer", s.Signer})
+	}
+	return all
 }
 
 // Rates are what passes the sweep in a second, by its clock. A critical Service Request
@@ -338,7 +373,7 @@ type Moment struct {
 // clock.
 type RegionRates struct {
 	Answered float64 // the meter answered, whatever it said
-	Failed   float64 // it did not, or its answer was not believed, or the DCC rejected the request
+	Failed   float64 // it did not, or its answer was not proven, or the DCC rejected the request
 }
 
 // StateRow is a row of the state: what somebody has made of the records so far, so

@@ -37,9 +37,9 @@ func TestEnding(t *testing.T) {
 
 func TestWhy(t *testing.T) {
 	for reason, want := range map[string]string{
-		"gate closed: gate mpids is closed: TEST has moved":                                        "gate mpids is closed: TEST has moved",
-		"gateway: held back at the socket: a gate is closed: gate mpids is closed: TEST has moved": "gate mpids is closed: TEST has moved",
-		"halted: gate closed: the record is damaged":                                               "gate closed: the record is damaged",
+		"gate closed: gate mpids is closed: TEST has moved":                                      "gate mpids is closed: TEST has moved",
+		"gateway: refused at the socket: a gate is closed: gate mpids is closed: TEST has moved": "gate mpids is closed: TEST has moved",
+		"halted: gate closed: the record is damaged":                                             "gate closed: the record is damaged",
 	} {
 		st := Status{State: "halted", Cause: HaltGate, Reason: reason}
 		if got := st.Why(); got != want || st.Unsaid() != want {

@@ -74,11 +74,11 @@ func (r *Report) WriteCalls(w io.Writer) error {
 			header = append(header, fuel+"_"+column)
 		}
 	}
-	rows := [][]string{append(header, "environment")}
+	out.Write(append(header, "environment")...)
 	for _, c := range r.calls() {
-		rows = append(rows, append(c.line(r.Last), r.Summary.Environment))
+		out.Write(append(c.line(r.Last), r.Summary.Environment)...)
 	}
-	return out.WriteAll(rows)
+	return out.End()
 }
 
 func (c Call) line(now time.Time) []string {
@@ -183,7 +183,7 @@ func (c Calls) table(homes int) *grid {
 		{needButton, c.Armed, "a supply is armed, none is dark"},
 		{needPerson, c.Dark, "a supply is off and not armed: somebody must act otherwise"},
 	} {
-		t.Rows = append(t.Rows, []string{kindWords[row.kind], fmt.Sprintf("%d of %d", row.n, homes), percent(row.n, homes), row.meaning})
+		t.add(kindWords[row.kind], fmt.Sprintf("%d of %d", row.n, homes), percent(row.n, homes), row.meaning)
 	}
 	return t
 }

@@ -3,7 +3,6 @@ package report
 import (
 	"fmt"
 	"io"
-	"strconv"
 	"time"
 )
 
@@ -83,10 +82,7 @@ func (d *DarkHours) table() *grid {
 	}{{"electricity", d.Electricity}, {"gas", d.Gas}} {
 		h, k := fuel.HomeHours, fuel.Per1000
 		cell := func(hours, per1000 float64) string { return fmt.Sprintf("%.0f (%.0f)", hours, per1000) }
-		t.Rows = append(t.Rows, []string{
-			fuel.name, strconv.Itoa(fuel.Homes), strconv.Itoa(fuel.Reachable), cell(h.AtRisk, k.AtRisk),
-			cell(h.Portfolio, k.Portfolio), cell(h.NoSweep, k.NoSweep), cell(h.AtOnce, k.AtOnce),
-		})
+		t.add(fuel.name, fuel.Homes, fuel.Reachable, cell(h.AtRisk, k.AtRisk), cell(h.Portfolio, k.Portfolio), cell(h.NoSweep, k.NoSweep), cell(h.AtOnce, k.AtOnce))
 	}
 	return t
 }

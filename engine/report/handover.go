@@ -41,19 +41,13 @@ func (r *Report) writeUnreachable(w io.Writer) error {
 
 func (r *Report) handoverLines(w io.Writer, wanted func(*Meter) bool) error {
 	out := table.NewWriter(w)
-	if err := out.Write(handoverHeader); err != nil {
-		return err
-	}
+	out.Write(handoverHeader...)
 	for i := range r.Meters {
-		if !wanted(&r.Meters[i]) {
-			continue
-		}
-		if err := out.Write(r.Meters[i].handover()); err != nil {
-			return err
+		if m := &r.Meters[i]; wanted(m) {
+			out.Write(m.handover()...)
 		}
 	}
-	out.Flush()
-	return out.Error()
+	return out.End()
 }
 
 func (m *Meter) handover() []string {
@@ -126,20 +120,17 @@ func (s Settings) columns() []string {
 // Handover is counters.json of the handover pack: what the next owner of the keys must
 // know before the first command.
 type Handover struct {
-	Environment string               `json:"environment"` // simulator or live
-	SweepID     string               `json:"sweep_id"`
-	PlanSHA256  string               `json:"plan_sha256"`
-	Authority   Authority            `json:"authority"`
-	AsOf        time.Time            `json:"as_of"` // the last record of the journal
-	Ended       string               `json:"ended"` // finished, halted, interrupted, or empty: still open
-	Meters      int                  `json:"meters"`
-	NotCovered  int                  `json:"not_covered"`
-	SMETS1      *SMETS1              `json:"smets1,omitempty"` // of NotCovered: smets1.csv
-	Verdicts    Verdicts             `json:"verdicts"`
-	Homes       Homes                `json:"homes"` // both fuels together
-	Calls       Calls                `json:"calls"` // homes that need a person: calls.csv
-	Notices     []Notice             `json:"solr_notices"`
-	Counters    []OriginatorCounters `json:"counters"` // the next counter must be above last
+	Heading
+	AsOf       time.Time            `json:"as_of"` // the last record of the journal
+	Ended      string               `json:"ended"` // finished, halted, interrupted, or empty: still open
+	Meters     int                  `json:"meters"`
+	NotCovered int                  `json:"not_covered"`
+	SMETS1     *SMETS1              `json:"smets1,omitempty"` // of NotCovered: smets1.csv
+	Verdicts   Verdicts             `json:"verdicts"`
+	Homes      Homes                `json:"homes"` // both fuels together
+	Calls      Calls                `json:"calls"` // homes that need a person: calls.csv
+	Notices    []Notice             `json:"solr_notices"`
+	Counters   []OriginatorCounters `json:"counters"` // the next counter must be above last
 	// Settings are those that have no column: calendars and special days, by device.
 	Settings map[servicerequests.EUI]*gbcs.PrepaymentConfiguration `json:"prepayment_configuration"`
 }
@@ -147,7 +138,7 @@ type Handover struct {
 // Handover sums up what is handed over.
 func (r *Report) Handover() Handover {
 	h := Handover{
-		Environment: r.Summary.Environment, SweepID: r.Summary.SweepID, PlanSHA256: r.Summary.PlanSHA256, Authority: r.Authority, AsOf: r.Last, Ended: r.Ended,
+		Heading: r.heading(), AsOf: r.Last, Ended: r.Ended,
 		Meters: len(r.Meters), NotCovered: len(r.NotCovered), SMETS1: r.Summary.SMETS1, Verdicts: r.Summary.Verdicts, Homes: r.Summary.Homes, Calls: r.Summary.Calls, Notices: r.Notices, Counters: r.Counters,
 		Settings: map[servicerequests.EUI]*gbcs.PrepaymentConfiguration{},
 	}

@@ -21,8 +21,8 @@ func (s *script) last() uint64 { return uint64(len(s.records)) }
 
 func (s *script) drop() { s.records = s.records[:len(s.records)-1] }
 
-// Of answers that were written before anybody judged them only those count that an
-// outcome rests on.
+// An answer that was written before anybody judged it counts only if an outcome rests
+// on it.
 func TestOnlyWhatWasBelievedCounts(t *testing.T) {
 	s := newScript(t)
 	s.open()

@@ -41,7 +41,7 @@ var otherKinds = [...]struct {
 	{record.OtherSMETS1, "of SMETS1 meters"},
 	{record.OtherS1SP, "alerts of SMETS1 Service Providers"},
 	{record.OtherSchema, "of a later schema"},
-	{record.OtherUnproven, "not believed, of no request of the sweep"},
+	{record.OtherUnproven, "not proven, of no request of the sweep"},
 	{otherUntold, "of a kind that the journal does not tell"},
 }
 

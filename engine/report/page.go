@@ -41,6 +41,15 @@ type grid struct {
 	Rows [][]string
 }
 
+// add adds a row of texts and numbers.
+func (g *grid) add(cells ...any) {
+	row := make([]string, len(cells))
+	for i, cell := range cells {
+		row[i] = fmt.Sprint(cell)
+	}
+	g.Rows = append(g.Rows, row)
+}
+
 // bar is one row of a stacked bar chart, in units of a tenth of a percent.
 type bar struct {
 	Label    string
@@ -126,7 +135,7 @@ func verdictBar(label string, v Verdicts) bar {
 func verdictTable(of string, v Verdicts, meters int) *grid {
 	t := &grid{Head: []string{of, "meters", "share", "meaning"}}
 	for i, n := range v.list() {
-		t.Rows = append(t.Rows, []string{verdictWords[i][0], fmt.Sprintf("%d of %d", n, meters), percent(n, meters), verdictWords[i][1]})
+		t.add(verdictWords[i][0], fmt.Sprintf("%d of %d", n, meters), percent(n, meters), verdictWords[i][1])
 	}
 	return t
 }
@@ -149,11 +158,7 @@ func (w Weekly) homesTable() *grid {
 		if i == len(w.Priorities) {
 			label = "all"
 		}
-		row := []string{label}
-		for _, n := range [...]int{p.Homes.all(), p.Homes.AllOnSupply, p.Homes.Armed, p.Homes.Other, p.Calls.Armed, p.Calls.Dark} {
-			row = append(row, strconv.Itoa(n))
-		}
-		t.Rows = append(t.Rows, row)
+		t.add(label, p.Homes.all(), p.Homes.AllOnSupply, p.Homes.Armed, p.Homes.Other, p.Calls.Armed, p.Calls.Dark)
 	}
 	return t
 }
@@ -161,7 +166,7 @@ func (w Weekly) homesTable() *grid {
 func noticeTable(notices []Notice) *grid {
 	t := &grid{Head: []string{"at", "wish", "reference", "reason", "recorded by"}}
 	for _, n := range notices {
-		t.Rows = append(t.Rows, []string{minute(n.At), strings.ReplaceAll(n.Wish, "_", " "), n.Reference, n.Reason, n.By})
+		t.add(minute(n.At), strings.ReplaceAll(n.Wish, "_", " "), n.Reference, n.Reason, n.By)
 	}
 	return t
 }
@@ -232,15 +237,9 @@ func (r *Report) fuelBars() []bar {
 func requestTable(s Summary) *grid {
 	t := &grid{Head: []string{"SRV", "sent", "success", "negative", "no response", "rejected", "in doubt", "unverified"}}
 	for _, service := range servicerequests.Services {
-		c, used := s.Requests[service.SRV()]
-		if !used {
-			continue
+		if c, used := s.Requests[service.SRV()]; used {
+			t.add(service.SRV(), c.Sent, c.Success, c.Negative, c.NoResponse, c.Rejected, c.InDoubt, c.Unverified)
 		}
-		row := []string{service.SRV()}
-		for _, n := range [...]int{c.Sent, c.Success, c.Negative, c.NoResponse, c.Rejected, c.InDoubt, c.Unverified} {
-			row = append(row, strconv.Itoa(n))
-		}
-		t.Rows = append(t.Rows, row)
 	}
 	return t
 }
@@ -251,7 +250,7 @@ const longestTable = 200
 func reasonTable(reasons []ReasonMeters, meters int) *grid {
 	t := &grid{Head: []string{"verdict", "reason", "meters", "of"}}
 	for _, r := range reasons[:min(len(reasons), longestTable)] {
-		t.Rows = append(t.Rows, []string{strings.ReplaceAll(r.Verdict, "_", " "), r.Reason, strconv.Itoa(r.Meters), strconv.Itoa(meters)})
+		t.add(strings.ReplaceAll(r.Verdict, "_", " "), r.Reason, r.Meters, meters)
 	}
 	return t
 }
@@ -259,7 +258,7 @@ func reasonTable(reasons []ReasonMeters, meters int) *grid {
 func notCoveredTable(rows []record.RejectedBody) *grid {
 	t := &grid{Head: []string{"line", "device", "reason"}}
 	for _, row := range rows[:min(len(rows), longestTable)] {
-		t.Rows = append(t.Rows, []string{strconv.Itoa(row.Line), row.Device, row.Reason})
+		t.add(row.Line, row.Device, row.Reason)
 	}
 	return t
 }
@@ -332,20 +331,14 @@ func (w Weekly) WriteHTML(out io.Writer) error {
 	totals := &grid{Head: []string{"verdict", "now", "a week before", "change", "share now"}}
 	now, before := w.Now.list(), w.Before.list()
 	for i, words := range verdictWords {
-		totals.Rows = append(totals.Rows, []string{
-			words[0], fmt.Sprintf("%d of %d", now[i], w.Planned), strconv.Itoa(before[i]), fmt.Sprintf("%+d", now[i]-before[i]), percent(now[i], w.Planned),
-		})
+		totals.add(words[0], fmt.Sprintf("%d of %d", now[i], w.Planned), before[i], fmt.Sprintf("%+d", now[i]-before[i]), percent(now[i], w.Planned))
 	}
 	var bars []bar
 	rows := &grid{Head: []string{"fuel and region", "planned", "on supply", "armed", "not safe", "unknown", "excluded"}}
 	for _, row := range w.Rows {
 		label := row.Fuel + ", " + row.Region
 		bars = append(bars, verdictBar(label, row.Now))
-		line := []string{label, strconv.Itoa(row.Planned)}
-		for _, n := range row.Now.list() {
-			line = append(line, strconv.Itoa(n))
-		}
-		rows.Rows = append(rows.Rows, line)
+		rows.add(label, row.Planned, row.Now.OnSupply, row.Now.Armed, row.Now.NotSafe, row.Now.Unknown, row.Now.Excluded)
 	}
 	portfolio := w.Planned + w.NotCovered
 	p.Sections = []section{
@@ -368,39 +361,30 @@ func (r *Report) WriteHandoverHTML(w io.Writer) error {
 	h := r.Handover()
 	counters := &grid{Head: []string{"originator", "counters used", "first", "last", "used twice"}}
 	for _, c := range h.Counters {
-		counters.Rows = append(counters.Rows, []string{
-			c.Originator.String(), strconv.Itoa(c.Used), strconv.FormatUint(c.First, 10), strconv.FormatUint(c.Last, 10), strconv.Itoa(c.Reused),
-		})
+		counters.add(c.Originator, c.Used, c.First, c.Last, c.Reused)
 	}
-	switched, settings, before, after := 0, 0, 0, 0
+	known, meters := &grid{Head: []string{"known", "meters", "of"}}, h.Meters
+	count := func(what string, of int, is func(*Meter) bool) (n int) {
+		for i := range r.Meters {
+			if is(&r.Meters[i]) {
+				n++
+			}
+		}
+		known.add(what, n, of)
+		return n
+	}
+	switched := count("switched to credit mode by this sweep", meters, func(m *Meter) bool { return !m.SwitchedAt.IsZero() })
+	count("balance before the switch", meters, func(m *Meter) bool { return m.Before.Balance != nil })
+	count("balance after it", switched, func(m *Meter) bool { return m.After.Balance != nil })
+	count("prepayment settings before the switch", meters, func(m *Meter) bool { return m.Settings.Configuration != nil })
 	calls, list := r.calls(), &grid{Head: []string{"priority", "kind", "MPxNs", "region", "hours without supply"}}
 	for _, c := range calls[:min(len(calls), longestTable)] {
 		line := c.line(r.Last)
-		list.Rows = append(list.Rows, []string{line[0], kindWords[c.Need], line[4], line[3], hoursWords(c)})
-	}
-	for i := range r.Meters {
-		m := &r.Meters[i]
-		if !m.SwitchedAt.IsZero() {
-			switched++
-		}
-		if m.Settings.Configuration != nil {
-			settings++
-		}
-		if m.Before.Balance != nil {
-			before++
-		}
-		if m.After.Balance != nil {
-			after++
-		}
+		list.add(line[0], kindWords[c.Need], line[4], line[3], hoursWords(c))
 	}
 	p := page{Identity: record.Identity{Environment: h.Environment}, Title: "Handover to the next supplier", Facts: r.facts(), Sections: []section{
 		{Heading: "Where the meters stand", Bars: r.fuelBars(), Table: verdictTable("verdict", h.Verdicts, h.Meters)},
-		{Heading: "What is known of each", Table: &grid{Head: []string{"known", "meters", "of"}, Rows: [][]string{
-			{"switched to credit mode by this sweep", strconv.Itoa(switched), strconv.Itoa(h.Meters)},
-			{"balance before the switch", strconv.Itoa(before), strconv.Itoa(h.Meters)},
-			{"balance after it", strconv.Itoa(after), strconv.Itoa(switched)},
-			{"prepayment settings before the switch", strconv.Itoa(settings), strconv.Itoa(h.Meters)},
-		}}},
+		{Heading: "What is known of each", Table: known},
 		{Heading: "Homes that need a person", Text: fmt.Sprintf("Of %d homes (both fuels together) %d are armed: supply returns when the consumer presses the button. "+
 			"%d are dark and not armed: somebody must act otherwise. The whole list is calls.csv; the first %d are here. armed.csv has the %d armed meters of %d.",
 			r.Summary.Homes.all(), r.Summary.Calls.Armed, r.Summary.Calls.Dark, len(list.Rows), h.Verdicts.Armed, h.Meters), Table: list},
@@ -419,11 +403,11 @@ func (c Reconciliation) writeHTML(w io.Writer) error {
 	}}
 	findings := &grid{Head: []string{"finding", "devices", "of planned"}}
 	for _, n := range c.count() {
-		findings.Rows = append(findings.Rows, []string{n.Reason, strconv.Itoa(n.Meters), strconv.Itoa(c.Planned)})
+		findings.add(n.Reason, n.Meters, c.Planned)
 	}
 	list := &grid{Head: []string{"device", "MPxN", "verdict", "finding"}}
 	for _, d := range c.Differences[:min(len(c.Differences), longestTable)] {
-		list.Rows = append(list.Rows, []string{d.Device.String(), d.MPxN, strings.ReplaceAll(d.Verdict, "_", " "), d.Finding})
+		list.add(d.Device, d.MPxN, strings.ReplaceAll(d.Verdict, "_", " "), d.Finding)
 	}
 	p.Sections = []section{
 		{Heading: "Findings", Table: findings},

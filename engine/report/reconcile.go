@@ -168,9 +168,9 @@ func (c Reconciliation) count() (counts []ReasonMeters) {
 // WriteCSV writes a line for each difference: device_id, mpxn, verdict, finding.
 func (c Reconciliation) WriteCSV(w io.Writer) error {
 	out := table.NewWriter(w)
-	rows := [][]string{{"device_id", "mpxn", "verdict", "finding"}}
+	out.Write("device_id", "mpxn", "verdict", "finding")
 	for _, d := range c.Differences {
-		rows = append(rows, []string{d.Device.String(), d.MPxN, d.Verdict, d.Finding})
+		out.Write(d.Device.String(), d.MPxN, d.Verdict, d.Finding)
 	}
-	return out.WriteAll(rows)
+	return out.End()
 }

@@ -25,7 +25,7 @@ import (
 	"safemode/servicerequests/gbcs"
 )
 
-var update = flag.Bool("update", false, "write testdata anew")
+var update = flag.Bool("update", false, "write testdata again")
 
 const (
 	supplier servicerequests.EUI = 0x90B3D51F30010000

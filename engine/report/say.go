@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"safemode/engine/record"
-	"safemode/servicerequests"
 )
 
 // Say tells a record in a few words that name no device.
@@ -66,7 +65,10 @@ func Say(r record.Record) string {
 		})
 	case record.Operator:
 		return decoded(r, func(b record.OrderBody) string {
-			text := fmt.Sprintf("%s ordered: %s %s", b.By, b.Action, scopeWords(b))
+			text := fmt.Sprintf("%s ordered: %s %s", b.By, b.Action, b.Scope())
+			if n := len(b.Devices); n > 0 {
+				text = fmt.Sprintf("%s ordered: %s of %d meters", b.By, b.Action, n)
+			}
 			if b.Reason != "" {
 				text += " (" + b.Reason + ")"
 			}
@@ -121,18 +123,4 @@ func seen(word string, o record.Observation) string {
 		return ""
 	}
 	return word + " " + strings.Join(parts, ", ")
-}
-
-func scopeWords(b record.OrderBody) string {
-	switch {
-	case b.Region != servicerequests.UnknownRegion:
-		return "region " + b.Region.String()
-	case b.Wave != 0:
-		return fmt.Sprintf("wave %d", b.Wave)
-	case b.SRV != "":
-		return "SRV " + b.SRV
-	case len(b.Devices) > 0:
-		return fmt.Sprintf("of %d meters", len(b.Devices))
-	}
-	return wholeSweep
 }

@@ -62,9 +62,7 @@ func (r *Report) smets1Sections() []section {
 // WriteSMETS1 writes smets1.csv: every SMETS1 meter of the portfolio.
 func (r *Report) WriteSMETS1(w io.Writer) error {
 	out := table.NewWriter(w)
-	if err := out.Write([]string{"line", "device_id", "chf_id", "mpxn", "claimed_mode"}); err != nil {
-		return err
-	}
+	out.Write("line", "device_id", "chf_id", "mpxn", "claimed_mode")
 	for _, row := range r.NotCovered {
 		if !row.SMETS1 {
 			continue
@@ -73,10 +71,7 @@ func (r *Report) WriteSMETS1(w io.Writer) error {
 		if row.Hub != 0 {
 			hub = row.Hub.String()
 		}
-		if err := out.Write([]string{strconv.Itoa(row.Line), row.Device, hub, row.MPxN, row.Claimed.String()}); err != nil {
-			return err
-		}
+		out.Write(strconv.Itoa(row.Line), row.Device, hub, row.MPxN, row.Claimed.String())
 	}
-	out.Flush()
-	return out.Error()
+	return out.End()
 }

@@ -86,8 +86,15 @@ type Witnesses struct {
 // A check of xml is an XML signature over the file itself; a check of message is
 // ECDSA with SHA-256 over the .tbs file.
 func (s *Story) Write(directory string, w Witnesses) error {
-	if err := os.MkdirAll(filepath.Join(directory, "keys"), 0o700); err != nil {
+	if err := s.write(directory, w); err != nil {
 		return fmt.Errorf("evidence: %w", err)
+	}
+	return nil
+}
+
+func (s *Story) write(directory string, w Witnesses) error {
+	if err := os.MkdirAll(filepath.Join(directory, "keys"), 0o700); err != nil {
+		return err
 	}
 	var story, checks [][]string
 	story = append(story, []string{
@@ -98,7 +105,7 @@ func (s *Story) Write(directory string, w Witnesses) error {
 		name := fmt.Sprintf("%08d-%v", r.Seq, r.Kind)
 		proofs, err := Prove(r, w)
 		if err != nil {
-			return fmt.Errorf("evidence: %w", err)
+			return err
 		}
 		id := ""
 		if r.ID.Counter != 0 {
@@ -111,7 +118,7 @@ func (s *Story) Write(directory string, w Witnesses) error {
 		for _, p := range proofs {
 			file, err := p.write(directory, name)
 			if err != nil {
-				return fmt.Errorf("evidence: %w", err)
+				return err
 			}
 			key := remember(used, p.Key)
 			story = append(story, []string{
@@ -126,17 +133,17 @@ func (s *Story) Write(directory string, w Witnesses) error {
 	for name, key := range used {
 		der, err := x509.MarshalPKIXPublicKey(key)
 		if err != nil {
-			return fmt.Errorf("evidence: %s: %w", name, err)
+			return fmt.Errorf("%s: %w", name, err)
 		}
 		text := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 		if err := write(filepath.Join(directory, name), text); err != nil {
-			return fmt.Errorf("evidence: %w", err)
+			return err
 		}
 	}
 	for name, rows := range map[string][][]string{"story.csv": story, "checks.csv": checks} {
 		err := durable.Replace(filepath.Join(directory, name), 0o600, func(out io.Writer) error { return table.NewWriter(out).WriteAll(rows) })
 		if err != nil {
-			return fmt.Errorf("evidence: %w", err)
+			return err
 		}
 	}
 	return nil

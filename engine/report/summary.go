@@ -98,13 +98,10 @@ func (s *Summary) departures() string {
 
 // homesFirst says how soon every home was reached, and how much was at stake at once.
 func (s *Summary) homesFirst() []string {
-	b := s.BlastRadius
-	lines := []string{fmt.Sprintf("First contact: %s; %s.", s.FirstContact.Electricity.text("electricity"), s.FirstContact.Gas.text("gas"))}
-	if b.Homes == 0 {
-		return append(lines, "Blast radius: no home was given a command.")
+	return []string{
+		fmt.Sprintf("First contact: %s; %s.", s.FirstContact.Electricity.text("electricity"), s.FirstContact.Gas.text("gas")),
+		fmt.Sprintf("Blast radius: %v.", s.BlastRadius),
 	}
-	return append(lines, fmt.Sprintf("Blast radius: at most %d homes (%d meters) were between a command and its confirmation at once, at %s; the waves allowed commands to %d meters by then.",
-		b.Homes, b.Meters, minute(b.At), b.Cap))
 }
 
 // FirstContact is that of one fuel's planned meters.
@@ -150,7 +147,7 @@ type Truth struct {
 	// message was lost, refused or bent. Those without such an excuse are mismatches.
 	MissedWithExcuse int `json:"missed_with_excuse"`
 
-	// Of the meters that could answer, the share that is on supply or armed. On a calm
+	// The share of the meters that could answer that is on supply or armed. On a calm
 	// day too small a share is a mismatch.
 	CouldAnswer int     `json:"could_answer"`
 	ShareSafe   float64 `json:"share_safe"` // 0 to 1

@@ -24,18 +24,8 @@ func (r *Report) WriteText(w io.Writer) error {
 	fmt.Fprintf(out, "%v by the sweep's clock, %.1f Service Requests a second.\n\n", duration, s.RequestRate)
 
 	fmt.Fprintf(out, "Meters, of %d planned\n", s.Meters)
-	for _, row := range [...]struct {
-		word    string
-		n       int
-		meaning string
-	}{
-		{"on supply", s.Verdicts.OnSupply, "in credit mode with the supply on, both read back"},
-		{"armed", s.Verdicts.Armed, "in credit mode; supply returns when the consumer presses the button"},
-		{"not safe", s.Verdicts.NotSafe, "known to be neither"},
-		{"unknown", s.Verdicts.Unknown, "no trustworthy answer"},
-		{"excluded", s.Verdicts.Excluded, "not to be touched"},
-	} {
-		fmt.Fprintf(out, "%s\t%d of %d\t%s\t  %s\n", row.word, row.n, s.Meters, percent(row.n, s.Meters), row.meaning)
+	for i, n := range s.Verdicts.list() {
+		fmt.Fprintf(out, "%s\t%d of %d\t%s\t  %s\n", verdictWords[i][0], n, s.Meters, percent(n, s.Meters), verdictWords[i][1])
 	}
 	rows := s.Meters + s.NotCovered
 	fmt.Fprintf(out, "not covered\t%d of %d\t%s\t  rows of the portfolio that were rejected; nothing of them is sent\n\n",

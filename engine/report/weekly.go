@@ -19,12 +19,9 @@ import (
 // failed supplier's certificates (SEC modification MP134A: at least weekly, with
 // the reasons for going on). It holds aggregates only, and no device.
 type Weekly struct {
-	Environment string    `json:"environment"` // simulator or live
-	SweepID     string    `json:"sweep_id"`
-	PlanSHA256  string    `json:"plan_sha256"`
-	Authority   Authority `json:"authority"`
-	From        time.Time `json:"from"` // not included, by the sweep's clock
-	To          time.Time `json:"to"`   // included
+	Heading
+	From time.Time `json:"from"` // not included, by the sweep's clock
+	To   time.Time `json:"to"`   // included
 
 	Planned    int         `json:"planned"`          // the denominator of Now and Before
 	NotCovered int         `json:"not_covered"`      // portfolio rows that were rejected, beside Planned
@@ -43,6 +40,18 @@ type Weekly struct {
 	Transferred Transferred    `json:"transferred"`
 	GoingOn     []ReasonMeters `json:"reasons_for_going_on"` // of meters that are not on supply, most first
 	Notices     []Notice       `json:"solr_notices"`         // until To: the next supplier's, oldest first
+}
+
+// Heading says which sweep a report is of, and what it acted on.
+type Heading struct {
+	Environment string    `json:"environment"` // simulator or live
+	SweepID     string    `json:"sweep_id"`
+	PlanSHA256  string    `json:"plan_sha256"`
+	Authority   Authority `json:"authority"`
+}
+
+func (r *Report) heading() Heading {
+	return Heading{r.Summary.Environment, r.Summary.SweepID, r.Summary.PlanSHA256, r.Authority}
 }
 
 // WeeklyPriority is the homes of one priority, that of their most urgent meter.
@@ -94,8 +103,7 @@ func (r *Report) Weekly(to time.Time, transfers List) Weekly {
 		transfers = r.listed()
 	}
 	w := Weekly{
-		Environment: r.Summary.Environment, SweepID: r.Summary.SweepID, PlanSHA256: r.Summary.PlanSHA256, Authority: r.Authority,
-		From: to.Add(-week).UTC(), To: to.UTC(), Planned: len(r.Meters), NotCovered: len(r.NotCovered), SMETS1: r.Summary.SMETS1,
+		Heading: r.heading(), From: to.Add(-week).UTC(), To: to.UTC(), Planned: len(r.Meters), NotCovered: len(r.NotCovered), SMETS1: r.Summary.SMETS1,
 	}
 	type key struct {
 		fuel   string
@@ -255,7 +263,6 @@ func (w Weekly) writeJSON(out io.Writer) error { return json.NewEncoder(out).Enc
 // writeCSV writes a line for each fuel and region, and one for all together:
 // fuel, region, planned, then each verdict now and the week before, and the environment.
 func (w Weekly) writeCSV(out io.Writer) error {
-	c := table.NewWriter(out)
 	header := []string{"fuel", "region", "planned"}
 	for _, v := range record.Verdicts {
 		header = append(header, v, v+"_week_before")
@@ -270,7 +277,7 @@ func (w Weekly) writeCSV(out io.Writer) error {
 		}
 		rows = append(rows, append(line, w.Environment))
 	}
-	return c.WriteAll(rows)
+	return table.NewWriter(out).WriteAll(rows)
 }
 
 // list returns the numbers in the order of [record.Verdicts].

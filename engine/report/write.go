@@ -154,19 +154,14 @@ func (r *Report) WriteMeters(w io.Writer) error {
 		header = append(header, s.SRV()+"_outcome", s.SRV()+"_code")
 	}
 	header = append(header, "attempts", "first_sent_at", "last_response_at", "request_ids")
-	if err := out.Write(header); err != nil {
-		return err
+	out.Write(header...)
+	for i := range r.Meters {
+		out.Write(r.Meters[i].line()...)
 	}
-	for _, m := range r.Meters {
-		if err := out.Write(m.line()); err != nil {
-			return err
-		}
-	}
-	out.Flush()
-	return out.Error()
+	return out.End()
 }
 
-func (m Meter) line() []string {
+func (m *Meter) line() []string {
 	v := m.Verdict
 	line := []string{
 		m.Device.String(), m.Target.Type.String(), m.Target.MPxN, m.Target.Region.String(), v.Verdict, timestamp(v.AsOf), v.Reason,
@@ -199,16 +194,11 @@ func (m Meter) line() []string {
 // it stands there, reason.
 func (r *Report) writeNotCovered(w io.Writer) error {
 	out := table.NewWriter(w)
-	if err := out.Write([]string{"line", "device_id", "reason"}); err != nil {
-		return err
-	}
+	out.Write("line", "device_id", "reason")
 	for _, row := range r.NotCovered {
-		if err := out.Write([]string{strconv.Itoa(row.Line), row.Device, row.Reason}); err != nil {
-			return err
-		}
+		out.Write(strconv.Itoa(row.Line), row.Device, row.Reason)
 	}
-	out.Flush()
-	return out.Error()
+	return out.End()
 }
 
 func timestamp(t time.Time) string {

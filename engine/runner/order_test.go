@@ -89,7 +89,7 @@ func TestAnAlertMovesAHomeUp(t *testing.T) {
 	})
 }
 
-// What an order holds is not sent until it is taken back, in the same process or in
+// What an order pauses is not sent until it is taken back, in the same process or in
 // the next; everything else goes on.
 func TestHoldsOfAScope(t *testing.T) {
 	for name, test := range map[string]struct {

@@ -113,14 +113,14 @@ func TestSomeTransfersTripNothing(t *testing.T) {
 	})
 }
 
-// What the DCC signs is not believed, again and again: nothing more is sent.
+// Messages that the DCC has signed cannot be proven, again and again: nothing more is sent.
 func TestUnbelievedMessagesHalt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := street(t, 200, nil)
 		w.options = func(o *Options) { o.Sweep.Tripwires.Unverified = sweep.Tripwire{Window: 100, Minimum: 30, Ratio: 0.5} }
 		w.OnFlight = func(*flight) fate { return garbled }
 		err := w.run(t.Context(), w.open())
-		if !halted(err) || !strings.Contains(err.Error(), "not believed") {
+		if !halted(err) || !strings.Contains(err.Error(), "cannot be proven") {
 			t.Fatalf("ended with %v", err)
 		}
 		trips := w.SentIn(record.Tripwire)

@@ -247,7 +247,7 @@ func orderOf(r *opened, action string) error {
 	return r.Order(context.Background(), record.OrderBody{Action: action, By: "Ada"})
 }
 
-// command gives the same command until it ends, and holds the end against the rules.
+// command gives the same command until it ends, and checks the end by the rules.
 func (w *world) command() *opened {
 	w.t.Helper()
 	r := w.open()

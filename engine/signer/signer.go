@@ -25,7 +25,7 @@ var (
 
 	// errLint says that the gate's output, read again, is not what it meant to
 	// sign: a defect. Nothing of it is returned.
-	errLint = errors.New("signer: the signed message is not what was meant")
+	errLint = errors.New("signer: the signed message differs from the one to be signed")
 
 	// errIdentity marks an identity that cannot sign.
 	errIdentity = errors.New("signer: identity")
@@ -76,7 +76,7 @@ type Signer struct {
 }
 
 // New makes a gate. Faults of the identities wrap [errIdentity] and are joined.
-// That the keys belong to their certificates is checked where they are loaded.
+// The code that loads the keys checks that they belong to their certificates.
 func New(o Options) (*Signer, error) {
 	var errs []error
 	if len(o.Identities) == 0 {

@@ -21,7 +21,7 @@ const (
 	toCredit = servicerequests.SwitchToCredit
 )
 
-// What an honest engine asks for is signed, and is in the log first.
+// The signer signs an honest engine's requests, after they are in the log.
 func TestSigns(t *testing.T) {
 	s := newScene(t, 3, nil)
 	if err := s.request(s.id(firstMeter), supply); !errors.Is(err, signer.ErrStopped) {
@@ -45,7 +45,7 @@ func TestSigns(t *testing.T) {
 	}
 }
 
-// Whoever has taken over the sweep's machine speaks the interface perfectly.
+// An attacker who has taken over the sweep's machine speaks the interface perfectly.
 func TestTakeover(t *testing.T) {
 	s := newScene(t, 4, func(o *Options) { o.Limits.Commands = 2; o.Limits.Meters = 2 }).open()
 	suppressed := firstMeter + 3
@@ -158,9 +158,9 @@ func TestTenThousandInAnHour(t *testing.T) {
 	if !ok || rate.Wait <= 59*time.Minute || rate.Wait > time.Hour {
 		t.Errorf("the ten thousandth: %v", rate)
 	}
-	at = at.Add(-time.Hour) // a clock that goes back gives no hour anew
+	at = at.Add(-time.Hour) // a clock that goes back gives no hour again
 	if err := sign(10_000); err == nil {
-		t.Error("a clock that went back gives an hour anew")
+		t.Error("a clock that went back gives an hour again")
 	}
 	at = at.Add(2*time.Hour + time.Minute)
 	if err := sign(10_000); err != nil {
@@ -230,7 +230,7 @@ func TestPlanIsTakenAway(t *testing.T) {
 	}
 }
 
-// What it watches by itself stops it, too.
+// The gates that the signer checks itself stop it, too.
 func TestGateOfItsOwn(t *testing.T) {
 	var gates *direction.Gates
 	s := newScene(t, 3, func(o *Options) {

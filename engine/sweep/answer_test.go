@@ -135,9 +135,9 @@ func TestAnEarlyAnswerOutlivesTheProcess(t *testing.T) {
 	wantGood(t, d)
 }
 
-// What is not believed for good is marked: as refused where it claims to answer a request
-// of this sweep, else as other traffic. What is not believed yet is not marked, and a better
-// proof of it counts.
+// A message that is refused for good is marked: as refused if it claims to answer a request
+// of this sweep, else as other traffic. A message that is not proven yet is not marked, and
+// counts if it is proven later.
 func TestDisbelieved(t *testing.T) {
 	for name, c := range map[string]struct {
 		ours, final bool
@@ -202,8 +202,8 @@ func TestDisbelieved(t *testing.T) {
 	}
 }
 
-// A sleeping meter's answer that is not believed is not waited for until the meter would
-// have been silent; what is waited for less long stays as it is.
+// After an unproven answer of a sleeping meter the sweep does not wait as long as for a silent
+// one; a shorter wait stays as it is.
 func TestDoubtShortensTheWait(t *testing.T) {
 	now := epoch
 	const awake = 15 * time.Minute

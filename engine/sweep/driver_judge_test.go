@@ -225,7 +225,7 @@ func wantNoFaults(t testing.TB, d *driver) {
 	}
 }
 
-// wantGood ends a run and holds it against the truth.
+// wantGood ends a run and compares it with the truth.
 func wantGood(t testing.TB, d *driver) {
 	t.Helper()
 	d.judge()

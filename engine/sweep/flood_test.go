@@ -12,7 +12,7 @@ import (
 	"safemode/servicerequests"
 )
 
-// However often the same is ordered, there is one hold to show and to lift; the journal
+// However often the same is ordered, there is one pause to show and to lift; the journal
 // has every order.
 func TestRepeatedOrdersCollapse(t *testing.T) {
 	d := newDriver(healthy())

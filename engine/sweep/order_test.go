@@ -219,8 +219,8 @@ func TestAPauseRecallsHalves(t *testing.T) {
 	}
 }
 
-// What a stop withdraws of a scope is in the state that is kept next: no start has a request
-// open whose outcome is in the journal.
+// The next kept state has the withdrawals of a stop: no start has a request open whose outcome
+// is in the journal.
 func TestWhatAStopWithdrawsIsKept(t *testing.T) {
 	d := newDriver(healthy())
 	d.strike(false, to, throttled)
@@ -309,7 +309,7 @@ func TestARetryAfterIsNotShortened(t *testing.T) {
 	}
 }
 
-// What waits in hubs for sleeping gas meters takes no place that a dark electric home needs.
+// Requests that wait in hubs for sleeping gas meters take no place from a dark electric home.
 func TestSilentGasDoesNotStarveElectricity(t *testing.T) {
 	d := newDrive()
 	d.PerHub = 8

@@ -219,7 +219,7 @@ func TestUnprovenAnswerIsRememberedAcrossRuns(t *testing.T) {
 	if !d.until(func() bool { return sent() != nil }) {
 		t.Fatal("7.4 was not taken")
 	}
-	// What the DCC has signed about it is stored, and never believed.
+	// The DCC's signed message about it is stored, and cannot be proven.
 	r := sent()
 	seq := d.storeOnly(proof.Delivery{ID: r.ID, Device: r.ID.Target, Code: servicerequests.Success})
 	d.step(Disbelieved{Seq: seq, ID: r.ID, Reason: "bad MAC", FromDCC: true, Final: true})

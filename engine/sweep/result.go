@@ -121,7 +121,7 @@ func (s *Machine) judgeResult(r *request, res *exchange.Result) {
 			s.stop(record.HaltDCC, "the DCC refuses every POST: check dcc.url, the client certificate and the User's access", err)
 		}
 	default: // in doubt: the same bytes again
-		s.log.Warn("no reply to go by", zap.Stringer("request_id", r.ID), zap.Stringer("service", r.Endpoint()), zap.Error(err))
+		s.log.Warn("no usable reply", zap.Stringer("request_id", r.ID), zap.Stringer("service", r.Endpoint()), zap.Error(err))
 		s.resend(r)
 	}
 }

@@ -309,9 +309,9 @@ func TestAStrangersCounterPauses(t *testing.T) {
 	}
 }
 
-// What else names a counter: DCC Alerts, what the DCC has signed and is not believed, and a
-// device's alert of a command that is as new as the journal. What the failed supplier left
-// on a meter long before is no stranger's.
+// Other messages that name a counter: DCC Alerts, unproven messages that the DCC has signed, and
+// a device's alert of a command that is as new as the journal. A command that the failed
+// supplier left on a meter long before is no stranger's.
 func TestWhatElseNamesACounter(t *testing.T) {
 	for name, c := range map[string]struct {
 		tell   func(d *driver, id servicerequests.RequestID)

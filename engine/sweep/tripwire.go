@@ -96,10 +96,10 @@ func (s *Machine) watchRegistration(m *meter, unregistered bool) {
 }
 
 // watchProof takes in whether a message of the DCC was proven.
-func (s *Machine) watchProof(believed bool) {
-	if bad, yes := s.tripwires.unverified.tripped(answer{bad: !believed}); yes && s.tripwires.tripped == "" {
+func (s *Machine) watchProof(proven bool) {
+	if bad, yes := s.tripwires.unverified.tripped(answer{bad: !proven}); yes && s.tripwires.tripped == "" {
 		s.trip(tripUnverified, record.TripwireBody{Reason: fmt.Sprintf(
-			"%d of the last %d messages of the DCC are not believed", len(bad), s.tripwires.unverified.seen.Len())})
+			"%d of the last %d messages of the DCC cannot be proven", len(bad), s.tripwires.unverified.seen.Len())})
 	}
 }
 

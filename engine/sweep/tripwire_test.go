@@ -87,7 +87,7 @@ func join(kinds []record.Kind) string {
 	return text
 }
 
-// What answers no request of this sweep trips nothing, however much of it is not believed.
+// Messages that answer no request of this sweep trip nothing, however many cannot be proven.
 func TestOthersTrafficTripsNothing(t *testing.T) {
 	d := newDrive(healthy())
 	d.alter = func(o *Options) { o.Tripwires.Unverified = Tripwire{Window: 10, Minimum: 3, Ratio: 0.2} }
@@ -103,8 +103,8 @@ func TestOthersTrafficTripsNothing(t *testing.T) {
 	}
 }
 
-// What is ours and signed by the DCC, and never believed, trips; what the DCC has not signed
-// does not.
+// Answers to our requests that the DCC has signed and that cannot be proven trip; messages that
+// the DCC has not signed do not.
 func TestUnbelievedAnswersTrip(t *testing.T) {
 	for _, fromDCC := range []bool{false, true} {
 		d := newDrive(healthy())

@@ -299,7 +299,7 @@ func (j *judge) order(w *world, r *record.Record) {
 	j.holds = keep
 }
 
-// verdict holds a verdict against what was answered.
+// verdict compares a verdict with the answers.
 func (j *judge) verdict(w *world, r *record.Record) {
 	v, err := record.Decode[record.VerdictBody](*r)
 	if err != nil {
@@ -376,7 +376,7 @@ func (j *judge) after(w *world) {
 	}
 }
 
-// conclude holds the end against the truth.
+// conclude compares the end with the truth.
 func (j *judge) conclude(w *world) {
 	ledgers := w.machine.Ledgers()
 	for id, device := range j.answers {

@@ -54,7 +54,7 @@ func load(path string) (module, error) {
 	defer f.Close()
 	ctx := pkcs11.New(file)
 	if ctx == nil {
-		return nil, fmt.Errorf("%s is no PKCS#11 module that can be loaded here", path)
+		return nil, fmt.Errorf("%s is not a PKCS#11 module that can be loaded here", path)
 	}
 	return library{ctx}, nil
 }

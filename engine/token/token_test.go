@@ -249,8 +249,8 @@ func TestSessionsLost(t *testing.T) {
 	}
 }
 
-// Who comes second finds the module initialised and the user logged in, and takes neither
-// away when he goes.
+// A second user of the module finds it initialised and the user logged in, and leaves both when
+// it closes.
 func TestLoggedInTwice(t *testing.T) {
 	o := softHSM(t)
 	first := opened(t, o)

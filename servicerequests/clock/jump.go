@@ -8,20 +8,20 @@ import (
 	"safemode/servicerequests/priority"
 )
 
-// A jumping clock is a rehearsal's, on a machine that is taken to be infinitely fast. It
-// stands still while there is work, and jumps to the next timer when there is none. So what
-// a rehearsal finds does not depend on how busy the machine is, and it takes no longer than
-// its work does.
+// A jumping clock is for rehearsals: it counts as if the machine were infinitely fast. It
+// stands still while there is work, and jumps to the next timer when there is none. So the
+// results of a rehearsal do not depend on how busy the machine is, and it takes no longer
+// than its work does.
 //
-// It works as long as everybody keeps three rules:
-//   - Work is held: [Clock.Begin] before it is handed over, [Clock.End] after it is done.
-//   - Who waits for a time uses a [Timer] or [Clock.Sleep]. A timer that has fired holds the
+// It works if all code keeps three rules:
+//   - It counts work: [Clock.Begin] before work is handed over, [Clock.End] after it is done.
+//   - It waits for a time by a [Timer] or [Clock.Sleep]. A timer that has fired stops the
 //     clock until it is set again or stopped.
-//   - Who waits for real time (a breaker's pause, a person) says so with [Clock.Steady]:
-//     meanwhile the clock does not jump and runs at its speed.
+//   - While it waits for real time (a breaker's pause, a person) it says so with
+//     [Clock.Steady]: meanwhile the clock does not jump and runs at its speed.
 //
-// It moves only while somebody drives it ([Clock.Drive]), so that nothing happens in a
-// rehearsal that is still being prepared, or that has ended.
+// The clock moves only during [Clock.Drive], so that nothing happens in a rehearsal that is
+// still being prepared, or that has ended.
 //
 // On any other clock these methods do nothing, and timers are the system's.
 type jump struct {
@@ -37,8 +37,8 @@ type jump struct {
 	timers priority.Heap[*Timer, byInstant]
 	alarm  *time.Timer // real: for the next timer, while it runs
 
-	// A piece of work that does not end, because it waits for real time that nobody told of,
-	// must not stop a rehearsal for good.
+	// Work that does not end, because it waits for real time without [Clock.Steady], must not
+	// stop a rehearsal for good.
 	turns, seen int
 	late        bool // the work is taken to wait
 	overdue     int  // how often that was so
@@ -117,7 +117,7 @@ func (c Clock) Sleep(ctx context.Context, until time.Time) error {
 	t.Reset(until)
 	defer t.Stop()
 	c.End()
-	defer c.Begin() // before the timer lets go
+	defer c.Begin() // before the timer releases the clock
 	for c.Now().Before(until) {
 		select {
 		case <-t.C:
@@ -252,7 +252,7 @@ type Timer struct {
 	real  *time.Timer // of a clock that does not jump
 	do    func()      // of AfterFunc
 
-	// Of a jumping clock, under its lock.
+	// Used for a jumping clock, under its lock.
 	c     chan time.Time
 	at    time.Time
 	index int // in the heap, -1: it is not

@@ -51,8 +51,8 @@ type ChangeOfSupplier struct {
 	ImportMPxN, SecondaryImportMPAN, ExportMPAN string
 }
 
-// DeviceStatusChange says what became of a device. Change is the name of the
-// element, like DeviceSuspended; what stands inside it is not looked at.
+// DeviceStatusChange says how a device's status changed. Change is the name of
+// the element, like DeviceSuspended; its content is not read.
 type DeviceStatusChange struct {
 	Device servicerequests.EUI
 	Change string
@@ -99,8 +99,8 @@ const (
 	DiscardedAlert    Discarded = "Alert"
 )
 
-// OtherEvent is an event that the schema knows and this package does not look
-// into, but for the form of the first Request ID below it. It cannot be written.
+// OtherEvent is an event that the schema knows. This package checks only the form of
+// the first Request ID in it. It cannot be written.
 type OtherEvent struct{ Element string }
 
 func (CommandFailure) element() string     { return "CommandFailure" }

@@ -54,8 +54,8 @@ type InventorySearch struct {
 func DecodeRequest(b []byte) (ReceivedRequest, error) { return decodeRequest(b, false) }
 
 // Inspect is DecodeRequest for a request that may carry a Signature, which is
-// neither checked nor looked into. It is for a wall that refuses what must not
-// leave, never for trusting what came in.
+// neither checked nor read. It is for checks of outgoing requests, never for
+// trusting incoming ones.
 func Inspect(b []byte) (ReceivedRequest, error) { return decodeRequest(b, true) }
 
 func decodeRequest(b []byte, signed bool) (ReceivedRequest, error) {

@@ -17,7 +17,7 @@ type Request struct {
 	// message. Nil: the first half, which asks for the Pre-Command.
 	SignedPreCommand []byte
 
-	// InventoryDevice is the device whose entry 8.2 asks for; otherwise zero.
+	// InventoryDevice is the device that 8.2 asks for; otherwise zero.
 	InventoryDevice servicerequests.EUI
 }
 

@@ -13,8 +13,8 @@ import (
 func DecodeResponse(b []byte) (Response, error) { return decodeResponse(b, false) }
 
 // InspectResponse is DecodeResponse for a response that may carry a Signature,
-// which is neither checked nor looked into. It is for telling what a record of a
-// response says that was proven when it came in, never for trusting one.
+// which is neither checked nor read. It is for recorded responses that were proven
+// when they came in, never for trusting one.
 func InspectResponse(b []byte) (Response, error) { return decodeResponse(b, true) }
 
 // InspectTree is [InspectResponse] for a document that has been parsed.

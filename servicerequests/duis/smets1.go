@@ -32,9 +32,9 @@ const (
 // answerSpace is the namespace of the Message Mapping Catalogue (MMC).
 const answerSpace = "http://www.dccinterface.co.uk/ResponseAndAlert"
 
-// ReadSMETS1 reads a provider's message to the last element: what [ReadResponse] only
+// ReadSMETS1 reads to the last element a provider's message, which [ReadResponse] only
 // recognises as an [Other] or [OtherEvent]. The tree may be without the DCC's Signature;
-// the provider's is not looked into. Errors wrap [ErrFormat].
+// the provider's is not read. Errors wrap [ErrFormat].
 func ReadSMETS1(doc *xmltree.Document) (SMETS1, error) {
 	d := decoder{folded: true}
 	top := d.root(doc, "Response")
@@ -107,7 +107,7 @@ func (l *layout) schedule() {
 	}
 }
 
-// smets1Header reads the MMC's Header: who says it, to whom, and under which counter.
+// smets1Header reads the MMC's Header: sender, recipient and counter.
 func (d *decoder) smets1Header(n xmltree.Node) (m SMETS1) {
 	s := d.childrenIn(n, answerSpace)
 	m.Device = d.eui(s.required("BusinessOriginatorID"))
@@ -145,8 +145,8 @@ func (d *decoder) attribute(n xmltree.Node, name string, values []string) string
 	return text
 }
 
-// smets1Response reads what a device has answered. What was asked for must be there: the
-// schema alone would let an empty answer pass.
+// smets1Response reads a device's answer. The requested value must be there: the
+// schema alone would accept an empty answer.
 func (d *decoder) smets1Response(m *SMETS1, n xmltree.Node) {
 	s := d.childrenIn(n, answerSpace)
 	d.sensitive(&s)

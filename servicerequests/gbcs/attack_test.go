@@ -11,10 +11,10 @@ import (
 	"safemode/servicerequests/gbcs"
 )
 
-// court judges messages as those do who act on them: a Pre-Command as the signer,
-// a Response or Alert as package proof, a Command as a meter. A vector's keys
-// stay the vector's, whatever a forged header says, and no judge asks here
-// whether the message was expected: what it lets pass it would believe.
+// court judges messages like the parties that act on them: a Pre-Command as the
+// signer, a Response or Alert as package proof, a Command as a meter. It always uses
+// a vector's own keys, whatever a forged header says. It does not check that the
+// message was expected: it counts every message that would be accepted.
 type court struct {
 	ring    keyring
 	vectors []vector

@@ -25,7 +25,7 @@
 // Lengths: one byte below 80; 81 nn to FF; 82 nn nn to FFFF. Other lengths of
 // other-information than 02 exist in GBCS, but in no use case that is decoded here.
 //
-// Of a message of another use case header, MAC Header, signature and MAC are read alike,
+// In a message of another use case header, MAC Header, signature and MAC are read in the same way,
 // and the payload is carried as bytes. Its counter may be any of 64 bits: top-ups count
 // above 2^63. What may protect which of them is not known here.
 //

@@ -119,7 +119,7 @@ func (e Expected) MatchSigned(signed []byte) error {
 }
 
 // For returns e for the kind of device that the message's code belongs to. It is
-// for whoever checks a message without knowing the device; a message that cannot
+// for checking a message without knowing the device; a message that cannot
 // be read, or has a code that is not known, leaves e as it is.
 func (e Expected) For(message []byte) Expected {
 	if m, err := Parse(message); err == nil {

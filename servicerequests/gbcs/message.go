@@ -77,8 +77,8 @@ const (
 )
 
 // Decodes says whether the payloads of a message code are decoded here: those of the
-// use cases in the table, and of Alerts. Of any other message header, signature and MAC
-// are read, and its payload is carried as bytes.
+// use cases in the table, and of Alerts. For any other message header, signature and MAC
+// are read, and the payload is kept as bytes.
 func Decodes(code uint16) bool {
 	switch code {
 	case codeFutureDatedDLMS, codeFutureDatedGBZ, codeCriticalAlert, codeAlert:
@@ -144,7 +144,7 @@ func Parse(b []byte) (*Message, error) {
 	return m, nil
 }
 
-// readOtherInformation reads the message code and what stands beside it.
+// readOtherInformation reads the message code and the supplementary bytes after it.
 func (m *Message) readOtherInformation(r *reader) {
 	n := int(r.u8("other-information length"))
 	more := n - codeLength
@@ -160,8 +160,8 @@ func (m *Message) readOtherInformation(r *reader) {
 	}
 }
 
-// readSignatureField reads what follows the payload and with it settles the kind. What
-// protects a message is held against its kind if its code is one that is decoded here.
+// readSignatureField reads the signature field, which decides the kind. If the message's code is
+// decoded here, its signature and MAC must be those of its kind.
 func (m *Message) readSignatureField(r *reader, decodes bool) {
 	absent := r.left() == 0
 	if !absent {

@@ -106,8 +106,8 @@ func (u UseCase) FirstRead() int {
 }
 
 // DecodeResponse reads a Response of any use case in the table, in its success
-// and error forms, to the last byte. What a use case does not have is an error,
-// not a guess: an unknown state, a success without its value, a value with a
+// and error forms, to the last byte. Anything that the use case does not define is
+// an error, not a guess: an unknown state, a success without its value, a value with a
 // failure, a date-time too many. Errors wrap [ErrUnknownUseCase] or [ErrPayload].
 //
 // It proves nothing about the sender: check [Expected.MatchResponse] and signature
@@ -157,8 +157,8 @@ func (resp *Response) succeeded() bool {
 }
 
 // AppendResponsePayload appends the payload of the Response with header h, which
-// [Header.Response] makes. Results rules: what its codes say failed is left out;
-// Success is not looked at. Errors wrap [ErrUnknownUseCase] or [ErrResponse].
+// [Header.Response] makes. Results decides: parts with a code of failure are left out;
+// Success is not read. Errors wrap [ErrUnknownUseCase] or [ErrResponse].
 func AppendResponsePayload(b []byte, h Header, resp Response) ([]byte, error) {
 	u, ok := LookupUseCase(h.Code)
 	if !ok {

@@ -40,7 +40,7 @@ const defaultResponse = 0x0B
 const amountDecimals = 0x50
 
 // A Response has the ZCL sequence of the request component that it answers.
-// What cannot be done is answered by a Default Response: frame 08, sequence,
+// A component that cannot be carried out is answered by a Default Response: frame 08, sequence,
 // 0B, the command (FF if it was not executed after an earlier failure), status.
 
 // open begins a component; until shut, reads stop at its end.

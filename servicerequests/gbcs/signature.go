@@ -39,9 +39,9 @@ func (m *Message) VerifySignature(pub *ecdsa.PublicKey) error {
 // signature. The signer must hold a P-256 key and give ASN.1 signatures, as
 // crypto.Signer has it for ECDSA.
 //
-// Whatever is not exactly a permitted Pre-Command is refused, whoever asks: the
-// message is compared with the template that its own header asks for. That it
-// is what was asked for is the caller's to check, with [Expected.Match].
+// It refuses everything that is not exactly a permitted Pre-Command: the message
+// is compared with the template for its own header. The caller must check, with
+// [Expected.Match], that it is the one that was asked for.
 func Sign(preCommand []byte, signer crypto.Signer) ([]byte, error) {
 	m, err := Parse(preCommand)
 	if err != nil {

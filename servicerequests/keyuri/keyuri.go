@@ -30,7 +30,7 @@ type URI struct {
 	Object string // label of the key
 	ID     []byte // CKA_ID of the key
 
-	// Where the key is to be.
+	// Where the key must be.
 	Token, Serial, Model, Manufacturer string
 	ModulePath                         string
 }

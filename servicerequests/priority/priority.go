@@ -11,8 +11,8 @@ const Nowhere = -1
 type Order[T any] interface {
 	// Before says whether a comes out before b.
 	Before(a, b T) bool
-	// Moved tells an item its place in the heap, or Nowhere. Who never moves nor removes an
-	// item from the middle may ignore it.
+	// Moved tells an item its place in the heap, or Nowhere. A queue that moves and removes only
+	// its first item may ignore it.
 	Moved(item T, place int)
 }
 
@@ -62,7 +62,7 @@ func (s *items[T, O]) Pop() any {
 	)
 	last := len(*s) - 1
 	item := (*s)[last]
-	(*s)[last] = none // lets go of what it refers to
+	(*s)[last] = none // so that the removed item can be collected
 	*s = (*s)[:last]
 	order.Moved(item, Nowhere)
 	return item

@@ -9,7 +9,7 @@ import "sync"
 
 // Map remembers at least the last Limit keys that were put or got, and at most
 // twice as many. It keeps two generations and drops the older one when the
-// younger is full, so that neither use nor forgetting walks a list. All methods
+// younger is full, so that no operation walks a list. All methods
 // may be called from any goroutine. Its zero value is not usable.
 type Map[K comparable, V any] struct {
 	limit int

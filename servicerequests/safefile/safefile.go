@@ -1,11 +1,11 @@
 // Package safefile opens the files that the program is told to read. A path must lead to a
 // regular file, not to a link, a FIFO or a device, so that no reader hangs or reads another
 // file than it was told. A file must not be longer than a limit. A secret must be readable by
-// its owner alone. A file that is believed because of its owner must be writable by its owner
+// its owner alone. A file that is trusted because of its owner must be writable by its owner
 // alone.
 //
 // It checks the open file, not the path. It follows links in the folders on the way to a
-// file: whoever configures the path is responsible for those.
+// file: the person who configures the path is responsible for those.
 package safefile
 
 import (
@@ -18,7 +18,7 @@ import (
 	"syscall"
 )
 
-// ErrKind is the error for what is no regular file, ErrTooLong for a file over its limit, and
+// ErrKind is the error for what is not a regular file, ErrTooLong for a file over its limit, and
 // ErrOpenToOthers for one that others than its owner can read or change.
 var (
 	ErrKind         = errors.New("not a regular file")
@@ -34,7 +34,7 @@ const (
 	// Checked is for a file that anybody may write: its content is checked by a signature,
 	// a digest or its format.
 	Checked Trust = iota
-	// Own is for a file that is believed without a signature: only its owner, who is this
+	// Own is for a file that is trusted without a signature: only its owner, who is this
 	// user or root, may write it, and not everybody may write its folder.
 	Own
 	// Secret is Own, and only the owner may read it.
@@ -155,8 +155,7 @@ func shared(folder string) error {
 	return err
 }
 
-// Folder says whether a folder is one that nobody but its owner, who is this user or root,
-// may write.
+// Folder checks that only the owner of a folder, who must be this user or root, may write it.
 func Folder(path string) error {
 	info, err := os.Lstat(path)
 	switch {
@@ -188,7 +187,7 @@ func kind(mode fs.FileMode) string {
 	return "a device"
 }
 
-// Dir is a folder whose files are read by these rules, each of at most [Small] bytes.
+// Dir is a folder. Its files are read by these rules, each of at most [Small] bytes.
 type Dir string
 
 // Open implements [fs.FS].

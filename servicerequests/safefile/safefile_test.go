@@ -78,7 +78,7 @@ func TestReadsNoFurther(t *testing.T) {
 	}
 }
 
-// A file of another user, and one that everybody may replace, are nobody's word.
+// A file of another user, and one that everybody may replace, are refused.
 func TestWhoMayHaveWrittenIt(t *testing.T) {
 	dir := t.TempDir()
 	file := put(t, filepath.Join(dir, "file"), 0o600)

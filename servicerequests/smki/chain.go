@@ -48,8 +48,8 @@ func (c *Certificate) VerifyChain(authorities []*Certificate) error {
 	return fmt.Errorf("%w: the issuers of %q go round in a circle", ErrChain, c.Subject)
 }
 
-// Trusted are authorities whose own chains have been followed once, so that a
-// certificate they have issued costs one signature check and not one for each link.
+// Trusted are authorities with chains that have been verified already, so that a certificate
+// that they have issued costs one signature check and not one for each link.
 // It is made by [Trust] and safe for concurrent use.
 type Trusted struct {
 	all    []*Certificate

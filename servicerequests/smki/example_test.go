@@ -8,8 +8,7 @@ import (
 	"safemode/servicerequests/smki"
 )
 
-// A root issues a supplier's certificate. It is believed by who trusts that root, and by nobody
-// else.
+// A root issues a supplier's certificate. Only those who trust that root accept it.
 func Example() {
 	seed := []byte("an example's seed, known to all")
 	day := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

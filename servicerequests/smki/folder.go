@@ -92,7 +92,7 @@ func LoadSupplierCertificates(fsys fs.FS) (*Folder, error) {
 	return load(fsys, keyIgnored, keyIgnored)
 }
 
-// keyRule says what becomes of the .key file beside a certificate.
+// keyRule says how the .key file beside a certificate is treated.
 type keyRule uint8
 
 const (

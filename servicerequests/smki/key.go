@@ -86,7 +86,7 @@ func marshalPrivateKeyPEM(key *ecdsa.PrivateKey) ([]byte, error) {
 }
 
 // DeriveTestKey makes the test key that belongs to seed and label: HKDF over
-// SHA-256, label and a try number as info. Whoever knows the seed has the key.
+// SHA-256, label and a try number as info. Everybody who knows the seed has the key.
 func DeriveTestKey(seed []byte, label string) (*ecdsa.PrivateKey, error) {
 	return derive(seed, label, func(scalar []byte) (*ecdsa.PrivateKey, error) {
 		return ecdsa.ParseRawPrivateKey(elliptic.P256(), scalar)

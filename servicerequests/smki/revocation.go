@@ -20,19 +20,19 @@ var ErrRevocationList = errors.New("not a revocation list")
 // ErrRevoked marks a certificate that its issuer has revoked.
 var ErrRevoked = errors.New("certificate is revoked")
 
-// RevocationList is a certificate revocation list (RFC 5280 section 5) whose
-// signature holds.
+// RevocationList is a certificate revocation list (RFC 5280 section 5) with a verified
+// signature.
 type RevocationList struct {
 	Issuer     string   // RFC 2253; of the SMKI's as Java writes it
 	Number     *big.Int // RFC 5280 section 5.2.3: each list of an issuer has a higher one; nil: it does not say
 	ThisUpdate time.Time
 	NextUpdate time.Time         // zero: it does not say
-	Key        [sha256.Size]byte // of the public key whose signature holds, as SubjectPublicKeyInfo
+	Key        [sha256.Size]byte // of the public key that verified the signature, as SubjectPublicKeyInfo
 	SHA256     [sha256.Size]byte // of the list in DER
 
-	// Partial says why the list tells only of those that it names: it has a critical
-	// extension, such as an issuing distribution point, by which its scope may be any part
-	// (RFC 5280, 5.2). Empty: who is not on it was not revoked.
+	// Partial says why the list says nothing about certificates that it does not name: it has
+	// a critical extension, such as an issuing distribution point, that may limit its scope to
+	// any part (RFC 5280, 5.2). Empty: a certificate that is not on it was not revoked.
 	Partial string
 
 	revoked map[string]time.Time // by serial in decimal
@@ -80,7 +80,7 @@ func ParseTLSRevocationList(b []byte, authorities []*x509.Certificate) (*Revocat
 	return nil, fmt.Errorf("%w: issuer %q is not among the authorities, or has not signed it", ErrRevocationList, r.Issuer)
 }
 
-// parseRevocationList reads a list whose signature is still to be held to its issuer.
+// parseRevocationList reads a list. Its signature must still be checked with the issuer's key.
 func parseRevocationList(b []byte) (*x509.RevocationList, *RevocationList, error) {
 	if block, _ := pem.Decode(b); block != nil {
 		der, err := onePEMBlock(b, "X509 CRL")

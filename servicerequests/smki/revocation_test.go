@@ -70,8 +70,8 @@ func TestRevocationList(t *testing.T) {
 	}
 }
 
-// openssl reads our list, holds its signature to the authority, and finds the
-// serial on it.
+// openssl reads our list, verifies its signature with the authority's key, and finds
+// the serial on it.
 func TestRevocationListByOpenSSL(t *testing.T) {
 	openssl := outside.Program(t, "openssl", "openssl")
 	authority, f := revoker(t, "crl")

@@ -63,8 +63,8 @@ const (
 	MaxKeys  = 1000 // of one mapping
 )
 
-// tag is the struct tag that names a field's key. The keys of a field whose tag is
-// squash stand beside those of its struct.
+// tag is the struct tag that names a field's key. The keys of a field with the tag squash
+// are beside those of its struct.
 const (
 	tag    = "koanf"
 	squash = ",squash"
@@ -75,8 +75,8 @@ const (
 // those are the defaults. Maps are merged key by key; lists are replaced.
 //
 // The error joins all faults, those of the reading and those that Validate
-// joins; of two with the same path the reading's is kept. What is not YAML at
-// all is reported alone, as a [*SyntaxError].
+// joins; of two with the same path the reading's is kept. A text that is not YAML
+// at all gives only a [*SyntaxError].
 func Unmarshal(b []byte, into interface{ Validate() error }) error {
 	document, err := oneDocument(b)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"unicode/utf8"
 )
 
-// ErrHeader marks a file whose first line is not the header that is wanted, or that is no
-// table at all.
+// ErrHeader marks a file without the wanted header in its first line, or that is no table at
+// all.
 var ErrHeader = errors.New("header")
 
 // ErrUnreadable marks a file that is no CSV from some line on.
@@ -236,8 +236,8 @@ func likely(names, required, missing []string) string {
 	return ": " + strings.Join(said, ", ")
 }
 
-// Names lists columns for people: those that look like the name of a column, quoted, and
-// how many do not. What does not may be a value, of a file without a header line.
+// Names lists columns for people: those that look like the name of a column, quoted, and how
+// many do not. The others may be values, of a file without a header line.
 func Names(columns []string) string {
 	var names []string
 	shown := Showable(columns)

@@ -154,14 +154,14 @@ func FuzzReader(f *testing.F) {
 		if err == nil && !slices.ContainsFunc(records, func(r string) bool { return table.Shown(r) != r }) {
 			var out bytes.Buffer
 			w := table.NewWriter(&out)
-			_ = w.Write(required)
+			w.Write(required...)
 			for _, r := range records {
-				_ = w.Write([]string{"x" + r, "y", "z"})
+				w.Write("x"+r, "y", "z")
 			}
-			w.Flush()
+			ended := w.End()
 			again, _, err := readAll(out.String())
-			if err != nil || len(again) != len(records) {
-				t.Fatalf("%d records written and %d read: %v", len(records), len(again), err)
+			if ended != nil || err != nil || len(again) != len(records) {
+				t.Fatalf("%d records written and %d read: %v, %v", len(records), len(again), ended, err)
 			}
 			for i := range again {
 				if want := "x" + strings.ReplaceAll(records[i], "\r\n", "\n") + "|y|z"; again[i] != want {

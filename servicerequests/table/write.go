@@ -15,34 +15,31 @@ import (
 // terminal would obey is written as Go writes it in quotes. Both are [Cell]'s.
 type Writer struct{ out *csv.Writer }
 
-// NewWriter makes a writer. What it writes may wait until [Writer.Flush].
+// NewWriter makes a writer. It may buffer its output until [Writer.Flush].
 func NewWriter(w io.Writer) *Writer { return &Writer{csv.NewWriter(w)} }
 
-// Write writes one record.
-func (w *Writer) Write(record []string) error {
+// Write writes one record. [Writer.End] says whether it could.
+func (w *Writer) Write(record ...string) {
 	cells := make([]string, len(record))
 	for i, text := range record {
 		cells[i] = Cell(text)
 	}
-	return w.out.Write(cells)
+	_ = w.out.Write(cells) // the error stays
 }
 
-// WriteAll writes records and flushes.
+// WriteAll writes records, and ends.
 func (w *Writer) WriteAll(records [][]string) error {
 	for _, record := range records {
-		if err := w.Write(record); err != nil {
-			return err
-		}
+		w.Write(record...)
 	}
-	w.Flush()
-	return w.Error()
+	return w.End()
 }
 
-// Flush writes what waits. [Writer.Error] says whether it could.
-func (w *Writer) Flush() { w.out.Flush() }
-
-// Error is the first error of a Write or Flush.
-func (w *Writer) Error() error { return w.out.Error() }
+// End writes what waits, and returns the first error of all.
+func (w *Writer) End() error {
+	w.out.Flush()
+	return w.out.Error()
+}
 
 // plainNumber is a number that a spreadsheet takes as one.
 var plainNumber = regexp.MustCompile(`^[-+]?[0-9]+(\.[0-9]+)?$`)
@@ -56,8 +53,8 @@ func Cell(text string) string {
 	return Shown(text)
 }
 
-// Shown is a text from outside as a terminal may be given it: what is no printable
-// character stands as \x1b, and what is no UTF-8 as a question mark.
+// Shown makes a text from outside safe for a terminal: a character that is not printable
+// becomes an escape such as \x1b, and a byte that is not UTF-8 a question mark.
 func Shown(text string) string {
 	if !strings.ContainsFunc(text, unshown) {
 		return strings.ToValidUTF8(text, "?")

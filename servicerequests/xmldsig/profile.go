@@ -26,9 +26,9 @@ type envelope struct {
 	key        KeyRef
 }
 
-// dccSpace is DUIS's namespace. Two of its elements hold a message of another signer, with
-// that one's own Signature as their last child: what a SMETS1 Service Provider says, and
-// the DCC hands on in a document that it signs as a whole.
+// dccSpace is DUIS's namespace. Two of its elements have a message of another signer in them,
+// with that signer's own Signature as their last child: messages of SMETS1 Service Providers,
+// which the DCC hands on in a document that it signs as a whole.
 const dccSpace = "http://www.dccinterface.co.uk/ServiceUserGateway"
 
 // handedOn says whether a Signature is such another signer's. To the proof of the document
@@ -166,7 +166,7 @@ func (p *part) read(n xmltree.Node) (string, error) {
 		return "", fmt.Errorf("%w: %s has another attribute", ErrProfile, p.name)
 	}
 	if !n.FirstChild().IsZero() {
-		return "", nil // what it holds is checked part by part
+		return "", nil // its content is checked part by part
 	}
 	text, err := n.Text()
 	if err == nil && !p.text && text != "" {

@@ -17,7 +17,7 @@ import (
 // Errors of Sign.
 var (
 	ErrNotCanonical = errors.New("xmldsig: the document is not in canonical compact form")
-	ErrSigned       = errors.New("xmldsig: the document holds a signature already")
+	ErrSigned       = errors.New("xmldsig: the document has a signature already")
 	ErrKey          = errors.New("xmldsig: the key is not on P-256")
 )
 
@@ -30,8 +30,8 @@ type Signer struct {
 }
 
 // Sign returns the document with its signature as the root's last child. The
-// rest of the document is not touched: what was passed is what is signed. So it
-// must be just what xmltree's AppendCompact writes: canonical, without XML
+// rest of the document is not changed: the passed bytes are signed. So they must
+// be as xmltree's AppendCompact writes them: canonical, without XML
 // declaration and without white space between elements (ErrNotCanonical), and
 // unsigned (ErrSigned).
 //
@@ -80,8 +80,8 @@ func (s *Signer) Sign(doc []byte) ([]byte, error) {
 	return append(out, doc[end:]...), nil
 }
 
-// signatureRoom is a little more than a Signature has beside SignedInfo, issuer and
-// serial number.
+// signatureRoom is a little more than the bytes of a Signature without SignedInfo, issuer
+// and serial number.
 const signatureRoom = 512
 
 // SignedInfo in exclusive canonical form, without its tag, around the digest.

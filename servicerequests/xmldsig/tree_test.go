@@ -8,9 +8,9 @@ import (
 	"safemode/servicerequests/xmltree"
 )
 
-// verify is Verify, and holds VerifyTree against it: both accept or refuse for the same
-// reason, and what VerifyTree leaves is, but for white space between elements, the very
-// document that was digested.
+// verify is Verify, and compares VerifyTree with it: both accept or refuse for the same
+// reason, and except for white space between elements VerifyTree leaves the document that was
+// digested.
 func verify(t testing.TB, doc []byte, keys xmldsig.Keys) (xmldsig.Proven, error) {
 	t.Helper()
 	proven, err := xmldsig.Verify(doc, keys)

@@ -10,10 +10,10 @@ import (
 	"safemode/servicerequests/xmltree"
 )
 
-// Errors of Verify. Beside them it returns what xmltree says of a document that
-// it cannot read, and what Keys says of a key that it does not give.
+// Errors of Verify. It also returns the errors of xmltree for a document that it
+// cannot read, and those of Keys for a key that it does not give.
 var (
-	ErrUnsigned   = errors.New("xmldsig: the document holds no signature")
+	ErrUnsigned   = errors.New("xmldsig: the document has no signature")
 	ErrProfile    = errors.New("xmldsig: not the signature that DUIS prescribes")
 	ErrDigest     = errors.New("xmldsig: the document is not the one that was signed")
 	ErrUnknownKey = errors.New("xmldsig: unknown signing key")
@@ -22,7 +22,7 @@ var (
 
 // Proven is a document that a pinned key has signed.
 type Proven struct {
-	// Document is the bytes whose digest was verified: the document without its
+	// Document has the bytes with the verified digest: the document without its
 	// Signature, in inclusive canonical form. Read nothing else of the message.
 	Document []byte
 	KeyRef   KeyRef // of the key that signed
@@ -48,9 +48,9 @@ func Verify(doc []byte, keys Keys) (Proven, error) {
 	return Proven{Document: buffer, KeyRef: ref}, nil
 }
 
-// VerifyTree is [Verify] of a document that has been parsed, for who reads on in the
-// tree. If it proves the signature, the Signature is gone from the tree: what is left
-// has the digest that was signed, with or without the white space between elements.
+// VerifyTree is [Verify] of a parsed document, for callers that go on reading the tree.
+// If it proves the signature, it removes the Signature from the tree: the rest has the
+// digest that was signed, with or without the white space between elements.
 // Otherwise the tree is as it was, and nothing in it is proven.
 func VerifyTree(tree *xmltree.Document, keys Keys) (KeyRef, error) {
 	buffer := buffers.Get().(*[]byte)

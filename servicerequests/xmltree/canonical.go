@@ -44,8 +44,8 @@ func (d *Document) AppendAlone(b []byte, n, omit Node) []byte {
 	return inclusive{d: d, skip: skip}.element(b, n.i, declared)
 }
 
-// uses says whether an element, or what stands in it, has a name with this prefix. What
-// stands in the element skip does not count.
+// uses says whether an element, or one inside it, has a name with this prefix. The element
+// skip and its content do not count.
 func (d *Document) uses(i, skip int32, prefix piece) bool {
 	for c := i; c < d.nodes[i].end; c++ {
 		e := &d.nodes[c]
@@ -213,7 +213,7 @@ func (d *Document) appendBinding(b []byte, n binding) []byte {
 		b = append(b, d.string(n.prefix)...)
 	}
 	b = append(b, `="`...)
-	b = append(b, d.string(n.space)...) // a URI: it holds nothing to escape
+	b = append(b, d.string(n.space)...) // a URI: it has nothing to escape
 	return append(b, '"')
 }
 

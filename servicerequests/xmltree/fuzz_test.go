@@ -41,7 +41,7 @@ func seed(f *testing.F) {
 	}
 }
 
-// parseWithin parses and holds the parser to its own errors and its memory.
+// parseWithin parses, and checks the parser's errors and memory.
 func parseWithin(t *testing.T, b []byte) (*xmltree.Document, bool) {
 	t.Helper()
 	var doc *xmltree.Document

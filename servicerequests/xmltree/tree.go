@@ -7,7 +7,7 @@ import (
 )
 
 // ErrElementContent says that text was asked of an element that holds elements.
-var ErrElementContent = errors.New("xmltree: the element holds elements, not text")
+var ErrElementContent = errors.New("xmltree: the element contains elements, not text")
 
 // Document is one parsed document. It is read-only and safe for concurrent use.
 // It keeps a copy of the input; every string it returns is part of that copy or
@@ -15,7 +15,7 @@ var ErrElementContent = errors.New("xmltree: the element holds elements, not tex
 type Document struct {
 	src string // a copy of the input
 	*tables
-	spaced bool // white space stands beside an element somewhere
+	spaced bool // there is white space beside an element somewhere
 }
 
 // tables hold the tree. Nothing in them but decoded has a pointer, so they cost the
@@ -24,7 +24,7 @@ type tables struct {
 	nodes      []node // in document order; the root is nodes[0]
 	attributes []attribute
 	bindings   []binding
-	decoded    []string // what does not stand for itself in the input
+	decoded    []string // texts that differ from the input
 
 	open  []openElement // the parser's, empty when it has ended
 	scope []binding     // likewise
@@ -97,11 +97,11 @@ type binding struct{ prefix, space piece }
 var room = sync.Pool{New: func() any { return new(tables) }}
 
 // Release gives the tree's memory back. Strings that were read from it stay what
-// they are; its Nodes must not be used any more, nor by other goroutines. Who does
-// not call it leaves the tree to the garbage collector.
+// they are; no goroutine may use its Nodes any more. Without a call of Release the
+// garbage collector frees the tree.
 func (d *Document) Release() {
 	free := d.tables
-	// Whoever uses a Node all the same is stopped, and never reads another document.
+	// A later use of a Node panics, and never reads another document.
 	*d = Document{}
 	if cap(free.nodes) > keptNodes {
 		return
@@ -271,7 +271,7 @@ func (n Node) Text() (string, error) {
 // HasOnlyWhitespaceText reports whether the text directly in the element is
 // empty or white space.
 func (n Node) HasOnlyWhitespaceText() bool {
-	// Text never stands beside elements, so only a leaf can hold more.
+	// Text is never beside elements, so only a leaf can have more.
 	return !n.FirstChild().IsZero() || isWhitespace(n.ownText())
 }
 

@@ -26,7 +26,7 @@ type bench struct {
 	writer func(t testing.TB, at string) Store
 }
 
-// TestConformance holds each kind of store to all that package journal needs of one.
+// TestConformance checks that each kind of store does all that package journal needs.
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	suite := []struct {
@@ -290,7 +290,7 @@ func oneWriter(t *testing.T, b bench) {
 	}
 }
 
-// What was begun in vain leaves nothing, and what was there before stays.
+// A journal that was begun in vain leaves no file, and an older file stays.
 func discarded(t *testing.T, b bench) {
 	at := b.at(t)
 	s := openStore(t, at, true)
@@ -393,8 +393,8 @@ func newest(t *testing.T, b bench) {
 	}
 }
 
-// Two engines, of which each may believe that it goes on: whoever was overtaken appends
-// nothing more, and the journal is the one history of those who were not.
+// Two engines may both take themselves for the writer: the one that was overtaken appends
+// nothing more, and the journal is the one history of the others.
 func twoEngines(t *testing.T, b bench) {
 	rapid.Check(t, func(rt *rapid.T) {
 		at := b.at(t)

@@ -67,7 +67,7 @@ func (l *load) more(t *testing.T, more int) {
 	})
 }
 
-// ends has the writer stop, and holds what it was told against what a reader finds.
+// ends has the writer stop, and compares what was acknowledged with what a reader finds.
 func (l *load) ends(t *testing.T, from Reader) {
 	t.Helper()
 	close(l.stop)
@@ -275,7 +275,7 @@ func TestCommitIsNotTakenForReplicated(t *testing.T) {
 	}
 }
 
-// Who opens a journal while its standby is being promoted waits for that.
+// Open waits while a standby is being promoted.
 func TestOpenedWhilePromoted(t *testing.T) {
 	t.Parallel()
 	first := pgtest.Start(t)

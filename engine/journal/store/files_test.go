@@ -25,8 +25,8 @@ type shelf struct {
 	other func(t *testing.T, at string) durable.Files
 }
 
-// TestFiles holds each kind of files to what custody, checkpoints and the memory of
-// revocation lists need of them.
+// TestFiles checks that each kind of files does what custody, checkpoints and the memory of
+// revocation lists need.
 func TestFiles(t *testing.T) {
 	t.Parallel()
 	suite := []struct {
@@ -153,7 +153,7 @@ func appendTo(t *testing.T, s shelf) {
 	}
 }
 
-// What stands behind the whole lines is dropped: a crash has left it, or a copy brought it.
+// Bytes behind the complete lines are dropped: a crash or a copy has left them.
 func appendBehindTornLine(t *testing.T, s shelf) {
 	at := s.at(t)
 	f, other := s.files(t, at), s.other(t, at)
@@ -244,8 +244,8 @@ func twoAtOnce(t *testing.T, s shelf) {
 	}
 }
 
-// Whose lease another has taken over writes nothing more, and its locks end with the lease;
-// who writes no journal is kept out of a file that is locked, and of no other.
+// A process whose lease another has taken over writes nothing more, and its locks end with the
+// lease. A process that writes no journal is kept out of locked files, and of no others.
 func TestFilesAreFenced(t *testing.T) {
 	t.Parallel()
 	c := pgtest.Fresh(t)
@@ -479,8 +479,8 @@ func TestStandByForWhatIsDiscarded(t *testing.T) {
 	defer second.Close()
 }
 
-// Who stands by sees a database that has lost segments, or the sweep, and takes nothing over
-// there: counters that were given out could be given out again.
+// A process that stands by notices a database that has lost segments, or the sweep, and takes
+// nothing over there: counters that were given out could be given out again.
 func TestStandByForWhatIsLost(t *testing.T) {
 	c := pgtest.Start(t, "fsync=off")
 	for sweep, lose := range map[string]string{

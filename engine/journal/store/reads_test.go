@@ -43,9 +43,9 @@ func TestFilesAreGivenUp(t *testing.T) {
 	}
 }
 
-// What a holder reads is read from the server that was promoted, where the first one ends or
-// hangs meanwhile. A moment is lost with its connection, and one who has no lease reads once. When
-// the lease is gone, so is the patience.
+// If the first server ends or hangs, a holder reads from the one that was promoted. A read
+// that was under way with its connection may fail, and without a lease there is one try. When
+// the lease is gone, nothing is tried again.
 func TestReadsOfAHolder(t *testing.T) {
 	for name, hangs := range map[string]bool{"crash": false, "hang": true} {
 		t.Run(name, func(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 )
 
 // ErrOneServer says that acknowledged records may be lost with one server of the database.
-var ErrOneServer = errors.New("what is committed may be with one server only")
+var ErrOneServer = errors.New("commits may be lost with one server")
 
 // Replicated looks whether a database's commits wait until a second server has them, and
 // says for which. The error wraps [ErrOneServer] where they do not, where no second server

@@ -54,11 +54,11 @@
 //
 // If a standby is promoted that had not received everything, the database lacks a segment that
 // was acknowledged, or the holder's own lease. The holder then fails with [ErrLacking] and
-// writes nothing more, but once more lines of files: with them the custody remembers the halt,
-// and nobody goes on before two have approved. A process that stands by fails likewise, by the
-// segments that it has seen. A process that starts only then cannot notice it by the database;
-// package engine remembers outside of it what each machine has seen ([Options.Seen]). A lease's
-// end is a time of the server's clock. If a standby's clock is ahead, another process can take
+// writes no segment any more. It may still append to files once: so the custody records the
+// halt, and nobody goes on before two people have approved. A process that stands by fails in
+// the same way, because of the segments that it has seen. A process that starts only then cannot
+// notice it by the database: package engine keeps outside of it what each machine has seen
+// ([Options.Seen]). A lease's end is a time of the server's clock. If a standby's clock is ahead, another process can take
 // the lease earlier by as much, and the epoch fences the first holder.
 //
 // # Standing by
@@ -204,7 +204,7 @@ type Options struct {
 	// [ShortestLease] to [LongestLease]; 0: [LeaseLength].
 	Lease time.Duration
 
-	// Seen is told by [StandBy] of the end of the journal that the database has acknowledged.
+	// Seen is called by [StandBy] with the end of the journal that the database has acknowledged.
 	// Optional.
 	Seen func(Tip)
 

@@ -38,7 +38,7 @@ func (r *Report) Holds() (holds []record.HoldStatus) {
 		case record.OrderHandover:
 			continue // it ended the run that it was given to, and so
 		case record.OrderPause, record.OrderStop:
-			if action == record.OrderStop && e.Scope == wholeSweep {
+			if action == record.OrderStop && e.Scope == record.WholeSweep {
 				continue // it ended the run that it was given to
 			}
 			lifted = func(h Event) bool { return h.What == e.What && h.Scope == e.Scope && h.Cause == e.Cause }
@@ -77,17 +77,6 @@ func (f *reading) ordered(rec record.Record) error {
 	if err != nil {
 		return err
 	}
-	scope := wholeSweep
-	switch {
-	case o.Region != servicerequests.UnknownRegion:
-		scope = "region " + o.Region.String()
-	case o.Wave != 0:
-		scope = "wave " + strconv.Itoa(o.Wave)
-	case o.SRV != "":
-		scope = "SRV " + o.SRV
-	case len(o.Devices) > 0:
-		scope = "meters"
-	}
 	what := o.Action
 	if o.Now {
 		what += stopNow
@@ -96,11 +85,9 @@ func (f *reading) ordered(rec record.Record) error {
 		f.report.Notices = append(f.report.Notices, Notice{rec.At, o.Action, o.Reference, o.Reason, o.By, o.Authenticated})
 	}
 	f.leaves(rec.At, o)
-	f.event(Event{rec.At, what, scope, o.By, o.Authenticated, len(o.Devices), o.Reason, o.Reference, o.Devices, o.Cause})
+	f.event(Event{rec.At, what, o.Scope(), o.By, o.Authenticated, len(o.Devices), o.Reason, o.Reference, o.Devices, o.Cause})
 	return nil
 }
-
-const wholeSweep = "the sweep"
 
 // turned takes in how far a wave has come.
 func (f *reading) turned(rec record.Record) error {
@@ -131,19 +118,11 @@ func (f *reading) event(e Event) { f.report.Events = append(f.report.Events, e) 
 // WriteEvents writes orders.csv.
 func (r *Report) WriteEvents(w io.Writer) error {
 	out := table.NewWriter(w)
-	if err := out.Write([]string{"at", "what", "scope", "by", "authenticated", "meters", "reason", "reference"}); err != nil {
-		return err
-	}
+	out.Write("at", "what", "scope", "by", "authenticated", "meters", "reason", "reference")
 	for _, e := range r.Events {
-		err := out.Write([]string{
-			timestamp(e.At), e.What, e.Scope, e.By, strconv.FormatBool(e.Authenticated), strconv.Itoa(e.Meters), e.Reason, e.Reference,
-		})
-		if err != nil {
-			return err
-		}
+		out.Write(timestamp(e.At), e.What, e.Scope, e.By, strconv.FormatBool(e.Authenticated), strconv.Itoa(e.Meters), e.Reason, e.Reference)
 	}
-	out.Flush()
-	return out.Error()
+	return out.End()
 }
 
 // mostEvents bounds what the summary for people lists; orders.csv has all.
