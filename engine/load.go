@@ -114,7 +114,7 @@ func checkLoadKeys(o *LoadOptions) error {
 	return errors.Join(append(faults, checkKeys(o.sweep()))...)
 }
 
-// sweep is what a sweep of a simulator would have of keys and of the DCC.
+// sweep makes the options of a sweep of a simulator with the same keys and DCC.
 func (o *LoadOptions) sweep() Options {
 	return Options{Plan: &plan.Plan{Header: plan.Header{Environment: Simulator}}, Identities: []Identity{o.Identity}, DCC: o.DCC}
 }

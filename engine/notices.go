@@ -16,7 +16,7 @@ const (
 	lastWords = 5 * time.Second
 )
 
-// every does something again and again, with a pause of real time before each, until ctx ends.
+// every calls do again and again, with a pause of real time before each call, until ctx ends.
 func every(ctx context.Context, pause time.Duration, do func()) {
 	ticker := time.NewTicker(pause)
 	defer ticker.Stop()

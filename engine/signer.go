@@ -152,7 +152,7 @@ func (e *Engine) registerSigner() {
 		func() bool { return e.signerTrouble() != "" })
 }
 
-// registerFlag has the metrics say whether something is so, as of the moment of the scrape.
+// registerFlag registers a metric that is 1 while something is so, as of the moment of the scrape.
 func (e *Engine) registerFlag(name, help string, labels prometheus.Labels, is func() bool) {
 	e.o.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, func() float64 {
 		if is() {

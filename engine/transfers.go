@@ -102,7 +102,7 @@ func (e *Engine) watchTransfers(ctx context.Context) {
 	})
 }
 
-// read reads the list, unless it is the file that it was. Without a file there is no is.
+// read reads the list, unless the file is the same as before. Without a file, is is nil.
 func (t Transfers) read(p *plan.Plan, was fs.FileInfo) (is fs.FileInfo, f ForeseenTransfers, err error) {
 	is, err = os.Stat(t.Path)
 	switch {

@@ -39,7 +39,8 @@ var deviceTypeNames = [...]string{"unknown", "ESME", "GSME", "GPF", "CHF"}
 
 func (t DeviceType) String() string { return enumName(deviceTypeNames[:], int(t)) }
 
-// Fuel is electricity or gas, as a device has to do with it; empty: with neither or both.
+// Fuel returns the fuel that a device measures or stands in for: electricity or gas; empty for
+// a hub.
 func (t DeviceType) Fuel() string {
 	switch t {
 	case ESME:

@@ -62,7 +62,7 @@ func TestTripAndRecover(t *testing.T) {
 		report(t, b, 1, errDown)
 		wantState(t, b, stateOpen)
 		if _, err := b.Allow(key); !errors.Is(err, errOpen) {
-			t.Errorf("got %v, want ErrOpen", err)
+			t.Errorf("got %v, want errOpen", err)
 		}
 		if got := b.stateOf(Key{Service: "transform", Region: servicerequests.South}); got != stateClosed {
 			t.Errorf("the other region is %v", got)
@@ -75,7 +75,7 @@ func TestTripAndRecover(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := b.Allow(key); !errors.Is(err, errOpen) {
-			t.Errorf("a second call during the probe: got %v, want ErrOpen", err)
+			t.Errorf("a second call during the probe: got %v, want errOpen", err)
 		}
 		probe(errDown)
 		wantState(t, b, stateOpen)
@@ -127,7 +127,7 @@ func TestProbeThatIsNeverReported(t *testing.T) {
 		}
 		time.Sleep(59 * time.Second)
 		if _, err := b.Allow(key); !errors.Is(err, errOpen) {
-			t.Errorf("got %v, want ErrOpen while the probe's lease lasts", err)
+			t.Errorf("got %v, want errOpen while the probe's lease lasts", err)
 		}
 		time.Sleep(2 * time.Second)
 		wantState(t, b, stateOpen)

@@ -141,7 +141,7 @@ type sheet struct {
 	rows       [][]string
 }
 
-// tables are sheets as files.
+// tables makes files of sheets.
 func tables(sheets ...sheet) (files []file, err error) {
 	for _, s := range sheets {
 		var b bytes.Buffer

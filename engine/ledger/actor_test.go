@@ -237,8 +237,8 @@ func pounds(n float64) *servicerequests.Millipence {
 	return &m
 }
 
-// cutOff has a meter that is off for lack of credit put into Credit mode; what it then reads
-// is asked for.
+// cutOff has a meter that is off for lack of credit put into Credit mode, and asks for the
+// reads after that.
 func (a *actor) cutOff() {
 	a.t.Helper()
 	a.step()

@@ -430,7 +430,7 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// Earliest returns the earliest of some times. A zero one is none.
+// Earliest returns the earliest of some times. Zero times do not count.
 func Earliest(times ...time.Time) (first time.Time) {
 	for _, t := range times {
 		if !t.IsZero() && (first.IsZero() || t.Before(first)) {

@@ -20,7 +20,7 @@ func TestRatesEarnAgain(t *testing.T) {
 }
 
 // However many addresses a stranger comes from, a peer that is heard of all the time
-// is not forgotten. That what is remembered is bounded is the map's to test.
+// is not forgotten. The map's own test checks that its memory is bounded.
 func TestRatesForget(t *testing.T) {
 	l := NewRates(Rate{PerSecond: 1e-9, Burst: 1}, Rate{})
 	steady, now := "192.0.2.1", time.Now()

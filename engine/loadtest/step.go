@@ -107,7 +107,7 @@ type distribution struct {
 	censored int
 }
 
-// lateAfter is how long after its instant a request that is sent is late.
+// lateAfter is how long after its instant a request may be sent without being late.
 const lateAfter = 10 * time.Millisecond
 
 // A latency is counted from a microsecond to an hour.

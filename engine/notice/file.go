@@ -110,7 +110,7 @@ func (s *state) only(channels []string) {
 	s.drop(func(_ *Notice, to string) bool { return !slices.Contains(channels, to) })
 }
 
-// drop has some notices wait for some channels no more.
+// drop removes channels from the notices that wait for them, and notices that wait for none.
 func (s *state) drop(which func(n *Notice, to string) bool) {
 	for i := range s.Unsaid {
 		u := &s.Unsaid[i]

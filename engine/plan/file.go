@@ -90,7 +90,7 @@ func (p *Plan) Save(folder string) error {
 // Load reads the plan of a folder. Errors name the file.
 func Load(folder string) (*Plan, error) { return readFile(filepath.Join(folder, FileName), Read) }
 
-// readFile has the file of a plan read.
+// readFile opens the file of a plan and reads it.
 func readFile(name string, read func(io.Reader) (*Plan, error)) (*Plan, error) {
 	f, err := safefile.Open(name, safefile.Mass, safefile.Checked)
 	if err != nil {

@@ -57,8 +57,8 @@ func TestTransferMidway(t *testing.T) {
 		}
 		excluded, begun := 0, len(asked)
 		w.Disk.Close()
-		folded, _ := w.replay(nil)
-		story, err := sweeptest.StoryOf(folded.machine, nil)
+		replayed, _ := w.replay(nil)
+		story, err := sweeptest.StoryOf(replayed.machine, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -343,8 +343,8 @@ func (s *Service) check(p signature) error {
 	return s.memory.check(p)
 }
 
-// refuse records a refusal and makes its error. That nothing may be signed now is no refusal
-// of this message.
+// refuse records a refusal and makes its error. If nothing may be signed now, the error does
+// not refuse this message.
 func (s *Service) refuse(p signature, why error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -240,7 +240,7 @@ func (d *driver) pass(span time.Duration) {
 	d.step(Tick{d.now})
 }
 
-// Order has a person order something, and returns what it is answered.
+// order has a person order something, and returns what it is answered.
 func (d *driver) order(o record.OrderBody) error {
 	if o.By == "" {
 		o.By = "Ada"

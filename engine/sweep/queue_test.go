@@ -9,7 +9,7 @@ import (
 	"safemode/servicerequests"
 )
 
-// First takes the first half out of the queues that were not tried.
+// first takes the first half out of the queues that were not tried.
 func (l *regionQueue) first(t *testing.T, tried *[len(record.Endpoints) + 1]bool) (r *request, e record.Endpoint) {
 	t.Helper()
 	e, ok := l.fresh.first(tried)

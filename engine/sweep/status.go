@@ -59,7 +59,7 @@ func (s *Machine) Status(now time.Time) record.Status {
 // WaitsForAPerson says whether something is paused until a person resumes it.
 func (s *Machine) WaitsForAPerson() bool { return len(s.pauses.all) > 0 }
 
-// State is the word for what the sweep does.
+// state is the word for what the sweep does.
 func (s *Machine) state() string {
 	switch {
 	case !s.run.begun:

@@ -16,7 +16,7 @@ type given struct {
 	begun uint64 // the first that this run has reserved; 0: none yet
 }
 
-// givenState is what is kept of them.
+// givenState is the part that the state keeps.
 type givenState struct {
 	Originator servicerequests.EUI `json:"originator"`
 	First      uint64              `json:"first"` // 0: none yet

@@ -264,7 +264,7 @@ func (j *judge) record(w *world, r *record.Record) {
 	}
 }
 
-// Order follows what is paused.
+// order follows what is paused.
 func (j *judge) order(w *world, r *record.Record) {
 	o, err := record.Decode[record.OrderBody](*r)
 	if err != nil {

@@ -36,7 +36,7 @@ type wave struct {
 	waiting []int32 // places in the plan of the meters that may be given commands when it begins
 }
 
-// waveState is what is kept of a wave.
+// waveState is the part of a wave that the state keeps.
 type waveState struct {
 	State     string              `json:"state"`
 	Since     time.Time           `json:"since"`

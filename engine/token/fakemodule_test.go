@@ -58,7 +58,7 @@ func (f *fake) opened(change func(*Options)) (*Token, error) {
 	return open(context.Background(), o, f)
 }
 
-// fakeSigner is a module with an open token and a signer by its key.
+// fakeSigner makes a module with an open token and a signer by its key.
 func fakeSigner(t *testing.T, change func(*Options)) (*fake, *Token, *SigningKey) {
 	t.Helper()
 	f := newFake(t)

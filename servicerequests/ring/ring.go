@@ -3,14 +3,14 @@
 // the last.
 package ring
 
-// Ring is the last values, at most Most of them. One goroutine at a time may use it.
+// Ring has the last values, at most Most of them. One goroutine at a time may use it.
 type Ring[T any] struct {
 	Most   int
 	values []T
 	oldest int // where the oldest stands, once the ring is full
 }
 
-// Add adds a value, in the place of the oldest where the ring is full. A ring of none keeps none.
+// Add adds a value. In a full ring it replaces the oldest. A ring of none keeps none.
 func (r *Ring[T]) Add(v T) {
 	switch {
 	case len(r.values) < r.Most:

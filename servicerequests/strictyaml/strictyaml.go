@@ -46,7 +46,7 @@ func Faultf(path, format string, args ...any) error {
 	return &Fault{Path: path, Reason: fmt.Sprintf(format, args...)}
 }
 
-// Faults are those that a Validate has found so far.
+// Faults are the faults that a Validate has found so far.
 type Faults []error
 
 // Check notes a fault unless ok.

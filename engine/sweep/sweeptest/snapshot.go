@@ -159,7 +159,7 @@ type Keeper interface {
 	Keep(through, from uint64, unjudged []uint64) ([]record.StateRow, error)
 }
 
-// StoryOf is what a machine tells. before are the rows that it was restored from.
+// StoryOf reads a machine's story. before are the rows that it was restored from.
 func StoryOf(s Keeper, before []record.StateRow) (Story, error) {
 	changed, err := s.Keep(0, 0, nil)
 	if err != nil {
