@@ -171,7 +171,7 @@ func TestGateClosesAndOpens(t *testing.T) {
 			reasons = append(reasons, r.Code+" "+body.Reason)
 		}
 	}
-	if len(approvedBy) != 2 || len(reasons) != 2 || !strings.HasPrefix(reasons[0], "halted gate closed: gate mpids is closed") || !strings.HasPrefix(reasons[1], "interrupted") {
+	if len(approvedBy) != 2 || len(reasons) != 2 || !strings.HasPrefix(reasons[0], "halted gate closed: ") || !strings.Contains(reasons[0], "gate mpids is closed") || !strings.HasPrefix(reasons[1], "interrupted") {
 		t.Errorf("approved by %v, ended %v", approvedBy, reasons)
 	}
 	stopSim(t, sim)
