@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"safemode/engine/journal/store/pgtest"
 )
@@ -34,8 +33,8 @@ func TestFilesAreGivenUp(t *testing.T) {
 	for range 2 {
 		select {
 		case err := <-done:
-			if _, unreached := errors.AsType[*pgconn.ConnectError](err); !errors.Is(err, ErrLapsed) || !unreached {
-				t.Errorf("%v: want a lease that has lapsed, because of a server that is not there", err)
+			if !errors.Is(err, ErrLapsed) { // with the cause only if a renewal was tried before the end
+				t.Errorf("%v: want a lease that has lapsed", err)
 			}
 		case <-time.After(20 * time.Second):
 			t.Fatal("it still tries")
