@@ -35,7 +35,6 @@ type director struct {
 	random *rand.Rand
 
 	runs   int  // processes that were started
-	quiet  bool // nobody kills itself any more
 	ended  bool // a sweep has come to its end
 	looked time.Time
 	died   time.Time       // when a machine last killed itself
@@ -54,7 +53,7 @@ func (d *director) run(ctx context.Context) error {
 	}
 	// The rest is one machine's: another would go on when the sweep ends, and be in the way of
 	// who judges.
-	d.quiet = true
+	d.s.ending.Store(true)
 	for _, n := range d.s.machine {
 		n.now.kill()
 	}
@@ -100,7 +99,7 @@ func (d *director) told() (all string) {
 func (d *director) watch(ctx context.Context) error {
 	for i, n := range d.s.machine {
 		switch {
-		case n.now == nil && !d.ended && !(d.quiet && i > 0) && time.Now().After(n.again):
+		case n.now == nil && !d.ended && !(d.s.ending.Load() && i > 0) && time.Now().After(n.again):
 			if err := d.start(n); err != nil {
 				return err
 			}
@@ -124,7 +123,7 @@ func (d *director) watch(ctx context.Context) error {
 // start starts the sweep on a machine, or has it stand by there: the same command.
 func (d *director) start(n *node) (err error) {
 	n.crashAt, n.died, n.disturbed = "", time.Time{}, false
-	if !d.quiet && d.random.IntN(2) == 0 {
+	if !d.s.ending.Load() && d.random.IntN(2) == 0 {
 		at := points[d.random.IntN(len(points))]
 		nth := 1 + d.random.IntN(2*d.share())
 		if strings.HasSuffix(at, " keep") {
@@ -154,7 +153,7 @@ func (d *director) note(ctx context.Context, n *node) error {
 		d.ended = true
 	case killed(p.err):
 		n.died, d.died = p.at, p.at
-		if d.alone() && !d.quiet { // it dies while it starts as well
+		if d.alone() && !d.s.ending.Load() { // it dies while it starts as well
 			d.count(n.crashAt)
 		}
 	case strings.Contains(text, "messages of the DCC cannot be proven"): // it ran for longer without the second certificate than a kill should let it

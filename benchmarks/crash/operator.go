@@ -126,6 +126,9 @@ func (o *operator) think() {
 			o.leaving[device] = true
 		}
 	case 5:
+		if o.s.ending.Load() {
+			return // with slow clocks there would always be a meter that is asked again, and no end
+		}
 		o.want(console.Order{Action: record.OrderRerun, Devices: o.some(), Reason: "reported off"})
 	}
 }

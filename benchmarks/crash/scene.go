@@ -72,6 +72,7 @@ type scene struct {
 	machine     []*node
 	cluster     *pgtest.Cluster       // nil: the journal is in a file
 	acting      atomic.Pointer[node]  // nil: none, or nobody knows
+	ending      atomic.Bool           // nothing is killed any more, and the sweep is to come to its end
 	devices     []servicerequests.EUI // of the fleet
 	renewed     time.Time             // when the configuration is to learn of the DCC's second certificate
 	sim         *process
