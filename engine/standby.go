@@ -214,10 +214,29 @@ func (e *Engine) stoppedBy(ctx context.Context) (by string, err error) {
 	}
 }
 
+// foreseeTries is how often a takeover that would be refused is foreseen again. The other engine
+// may be starting: what it has written so far, in the journal and in the custody, may not fit
+// together yet.
+const foreseeTries = 4
+
 // foresee refuses what the takeover would refuse, as far as the journal shows it now: another
 // plan, clock or custody, a closed gate, and a start that nobody has approved. It also refuses
 // whatever fails while the parts are made that need no journal.
-func (e *Engine) foresee(ctx context.Context) (err error) {
+func (e *Engine) foresee(ctx context.Context) error {
+	for try := 1; ; try++ {
+		err := e.foreseeOnce(ctx)
+		if err == nil || try == foreseeTries {
+			return err
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return errStoodBy
+		}
+	}
+}
+
+func (e *Engine) foreseeOnce(ctx context.Context) (err error) {
 	o := e.o
 	o.Registry = prometheus.NewRegistry()
 	early := newEngine(o)
