@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -282,12 +283,11 @@ func TestAHaltIsARecordBeforeTheDrain(t *testing.T) {
 // custody's book is to have first, in a database that is slow.
 type bookkept struct {
 	Journal
-	took *time.Time // when the first one was
+	begun *atomic.Bool // the first one was
 }
 
 func (b bookkept) Append(records ...record.Record) {
-	if records[0].Kind == record.Operator && b.took.IsZero() {
-		*b.took = time.Now()
+	if records[0].Kind == record.Operator && !b.begun.Swap(true) {
 		time.Sleep(10 * time.Second)
 	}
 	b.Journal.Append(records...)
@@ -306,17 +306,17 @@ func (d distant) Post(ctx context.Context, post gateway.Post) ([]byte, error) {
 func TestNothingLeavesWhileAnOrderIsWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := street(t, 300, nil)
-		var given time.Time
+		var given atomic.Bool
 		w.options = func(o *Options) {
 			o.Sweep.Workers, o.Exchange.Gateway, o.Journal = 32, distant{o.Exchange.Gateway}, bookkept{o.Journal, &given}
 		}
 		w.OnTake = rated(200 * time.Millisecond)
 		before, late := 0, 0
 		w.OnPost = func(piece) fate {
-			if given.IsZero() {
-				before++
-			} else {
+			if given.Load() {
 				late++
+			} else {
+				before++
 			}
 			return taken
 		}
