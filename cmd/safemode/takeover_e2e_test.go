@@ -62,10 +62,14 @@ func newPair(t *testing.T, c *pgtest.Cluster, meters int, others ...*pgtest.Clus
 	p := &pair{scene: s, at: c.Address("winter", others...), custody: c.Database(others...) + "&custody=northern"}
 	must(t, "", "custody", "new", "--custody-dir", p.custody)
 	user := rehearsal.Config(s.speed).Limits.User
+	lease := pairLease
+	if len(others) > 0 {
+		lease = 10 * time.Second // a failover of the database fits into it
+	}
 	for i := range p.nodes {
 		n := &node{folder: t.TempDir(), config: []string{"one.yaml", "two.yaml"}[i], inbox: freeAddress(t), operations: freeAddress(t), wire: tap(t, s.duis)}
 		s.configure(t, n.config, "{listen: "+s.inbox+"}", "{listen: "+n.inbox+"}", "{listen: "+s.operations+"}", "{listen: "+n.operations+"}",
-			"  url: http://"+s.duis, "  url: "+n.wire.url, "custody_dir: custody", fmt.Sprintf("custody_dir: '%s'\njournal: {lease: %v}", p.custody, pairLease),
+			"  url: http://"+s.duis, "  url: "+n.wire.url, "custody_dir: custody", fmt.Sprintf("custody_dir: '%s'\njournal: {lease: %v}", p.custody, lease),
 			fmt.Sprintf("user: {per_second: %g, burst: %d}", user.PerSecond, user.Burst), fmt.Sprintf(`user: {per_second: %g, burst: %d}
   pace_to_fit: true
   anomaly_thresholds:
