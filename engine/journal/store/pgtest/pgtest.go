@@ -203,10 +203,24 @@ func (c *Cluster) each(signal syscall.Signal) {
 // Promote makes a standby a primary, and returns when it is one.
 func (c *Cluster) Promote() error {
 	done, err := c.Query("SELECT pg_promote()")
+	// The standby may cancel a statement that is in the way of its recovery. It is promoted all the same.
+	for end := time.Now().Add(time.Minute); conflicts(err) && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if done, err = c.Query("SELECT NOT pg_is_in_recovery()"); err == nil && done != "t" {
+			err = errRecovering
+		}
+	}
 	if err == nil && done != "t" {
 		err = errors.New("the standby was not promoted")
 	}
 	return err
+}
+
+var errRecovering = errors.New("the standby is not promoted yet")
+
+// conflicts says whether a standby has not been promoted so far.
+func conflicts(err error) bool {
+	said, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && said.Code == "40001" || errors.Is(err, errRecovering)
 }
 
 // Query returns the one value that a query finds; empty: it finds none.
