@@ -2,7 +2,7 @@
 //
 // A [Meter] is one planned meter: readings, counters, tallies, open requests, bars and a
 // verdict. A [Policy] holds the rules. [Meter.Apply] and [Meter.ApplyAlert] take in what has
-// happened. [Policy.Decide] says what to ask for now. [Policy.Conclude] gives the verdict.
+// happened. [Policy.Decide] says what to ask for at an instant. [Policy.Conclude] gives the verdict.
 //
 // # What it refuses
 //

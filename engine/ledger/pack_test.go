@@ -353,7 +353,7 @@ func (s *stride) compare(history bool) {
 		got.Heard = replayed.Started
 	}
 	got.Started = replayed.Started
-	for _, m := range [...]*Meter{replayed, got} { // their order is nobody's: each has its place in a queue
+	for _, m := range [...]*Meter{replayed, got} { // the order of open requests does not matter: each has its place in a queue
 		slices.SortFunc(m.Open, func(a, b *Request) int { return cmp.Compare(a.ID.Counter, b.ID.Counter) })
 		slices.SortFunc(m.Past, func(a, b Past) int { return cmp.Compare(a.Counter, b.Counter) })
 		for _, r := range m.Open {
