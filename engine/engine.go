@@ -321,6 +321,15 @@ func (e *Engine) Run(ctx context.Context) error {
 	if err != nil {
 		return orStopped(ctx, err)
 	}
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	by, err := e.undrained(ctx)
+	if err != nil {
+		return orStopped(ctx, err)
+	}
+	if by != "" {
+		stop()
+	}
 	// Only now may something be sent: a start that could not read its journal uses up no
 	// resume.
 	if err := e.open(ctx); err != nil {
@@ -332,7 +341,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	stopPinning := e.startPinning()
 	servers.Go(func() { e.watchPast(watching, walked, from) })
 	servers.Go(func() { e.watchPlanned(watching) })
-	err = e.nameHolder(ctx, e.runner.Run(ctx))
+	err = e.nameHolder(ctx, e.runner.Run(running))
+	if by != "" && errors.Is(err, sweep.ErrStopped) {
+		err = &UndrainedError{By: by}
+	}
 	e.ended.Store(true)
 	// The end is written first: nothing slow may come before it.
 	err = errors.Join(err, e.end(ctx, err))

@@ -214,6 +214,39 @@ func (e *Engine) stoppedBy(ctx context.Context) (by string, err error) {
 	}
 }
 
+// UndrainedError is the error of a run that has only ended what a killed one had left: a person
+// had stopped the sweep. The same start once more goes on.
+type UndrainedError struct {
+	By string // who has stopped it
+}
+
+func (u *UndrainedError) Error() string {
+	return u.By + " has stopped the sweep, and the run before this was killed before it had drained"
+}
+
+func (u *UndrainedError) Unwrap() error { return sweep.ErrStopped }
+
+// undrained is who has stopped the sweep if its last run did not live to end by that. A person's
+// stop holds until a run has ended by it: what restarts a killed engine does not know of the stop.
+func (e *Engine) undrained(ctx context.Context) (by string, err error) {
+	if by, err = e.stoppedBy(ctx); err != nil || by == "" {
+		return "", err
+	}
+	opened, err := e.journal.Latest(ctx, record.Opened)
+	if err != nil {
+		return "", err
+	}
+	for _, end := range [...]record.Kind{record.Closed, record.Halted} {
+		switch r, err := e.journal.Latest(ctx, end); {
+		case err != nil:
+			return "", err
+		case r.Seq > opened.Seq:
+			return "", nil
+		}
+	}
+	return by, nil
+}
+
 // foreseeTries is how often a takeover that would be refused is foreseen again. The other engine
 // may be starting: what it has written so far, in the journal and in the custody, may not fit
 // together yet.

@@ -6,6 +6,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,7 +15,8 @@ import (
 
 // stop --now does not wait for a DCC that takes requests and does not reply: the POSTs
 // under way are cut off, and what became of them is in doubt. The same command goes on
-// with the same bytes, and nothing is done twice. Once more, when the verdicts have grown
+// with the same bytes, and nothing is done twice. A plain stop whose engine is killed while it
+// drains still holds at the next start, which sends nothing and ends. Once more, when the verdicts have grown
 // old, it reads again: who has pressed the button is on supply.
 func TestStopNow(t *testing.T) {
 	long(t)
@@ -25,7 +27,7 @@ func TestStopNow(t *testing.T) {
 	front := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		ModifyResponse: func(r *http.Response) error {
-			if silent.Load() { // the DCC has it; nobody is told
+			if silent.Load() && r.Request.ContentLength > 0 { // the DCC has it; nobody is told
 				kept.Add(1)
 				<-r.Request.Context().Done()
 			}
@@ -42,6 +44,18 @@ func TestStopNow(t *testing.T) {
 	sweep.until("sending", func() bool { return s.requests(t) > 20 })
 	silent.Store(true)
 	sweep.until("waiting for replies", func() bool { return kept.Load() > 3 })
+	stop := s.start(t, "stop", "--operations", s.operations)
+	must(t, "", "wait", "--for", "stopping", "--operations", s.operations)
+	sweep.signal(syscall.SIGKILL)
+	sent := s.requests(t)
+	s.sweep(t).wait().says(t, exitInterrupted, "interrupted and drained", "killed before it had drained")
+	if again := s.requests(t); again != sent {
+		t.Errorf("a start after a stop that was not drained sent %v requests", again-sent)
+	}
+	stop.wait()
+	kept.Store(0)
+	sweep = s.sweep(t)
+	sweep.until("waiting for replies again", func() bool { return kept.Load() > 3 })
 	asked := time.Now()
 	if r := safemode(t, "", "stop", "--now", "--operations", s.operations); r.code != exitDone {
 		t.Fatalf("stop --now: %+v", r)

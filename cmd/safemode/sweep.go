@@ -274,6 +274,7 @@ func advise(ctx context.Context, io stdio, err error, o *engine.Options) {
 // sweepEnd gives the end of a sweep its exit code.
 func sweepEnd(err error) error {
 	var halt *sweep.HaltError
+	var undrained *engine.UndrainedError
 	switch {
 	case err == nil:
 		return nil
@@ -281,6 +282,8 @@ func sweepEnd(err error) error {
 		return failWith(exitHalted, err)
 	case errors.Is(err, sweep.ErrHandedOver):
 		return failWith(exitHandedOver, errors.New("handed over and drained: another machine has the sweep, and this command stands by for it"))
+	case errors.As(err, &undrained):
+		return failWith(exitInterrupted, fmt.Errorf("interrupted and drained: %w. The same command once more goes on", err))
 	case errors.Is(err, sweep.ErrStopped):
 		return failWith(exitInterrupted, errors.New("interrupted and drained"))
 	case errors.Is(err, sweep.ErrReplay), errors.Is(err, journal.ErrDamaged):

@@ -258,6 +258,9 @@ func (r *Runner) loop(ctx, work context.Context) error {
 	defer ticker.Stop()
 	interrupt, failed := ctx.Done(), r.o.Journal.Failed()
 	happened := []sweep.Event{sweep.Tick{Real: time.Now()}}
+	if ctx.Err() != nil { // before its first step: it begins nothing at all
+		interrupt, happened = nil, append(happened, sweep.Stop{})
+	}
 	for {
 		r.turned.Store(time.Now().UnixNano())
 		if err := r.o.Gate(r.o.Clock.Now()); err != nil {
