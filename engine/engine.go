@@ -216,11 +216,12 @@ type Engine struct {
 	seen   *checkpoint.Seen // what this machine remembers of the journal; nil: it is on this machine itself
 	unseen atomic.Bool      // it cannot be written
 
-	standsBy atomic.Pointer[record.Holder]   // for which engine this one stands by; nil: for none
-	standby  atomic.Pointer[[]record.Holder] // who stands by for this one; nil: not known
-	foresaw  bool                            // it has stood by, and looked first at what a takeover would refuse
-	alone    atomic.Int64                    // since when no engine stands by for this one, in nanoseconds since 1970; 0: one does, or it is not known
-	takeover *record.Takeover                // the takeover by which it begins or goes on; nil: none
+	standsBy  atomic.Pointer[record.Holder]   // for which engine this one stands by; nil: for none
+	standby   atomic.Pointer[[]record.Holder] // who stands by for this one; nil: not known
+	oneServer atomic.Pointer[string]          // why it takes nothing over: the database has one server; nil: it has two, or it is not asked
+	foresaw   bool                            // it has stood by, and looked first at what a takeover would refuse
+	alone     atomic.Int64                    // since when no engine stands by for this one, in nanoseconds since 1970; 0: one does, or it is not known
+	takeover  *record.Takeover                // the takeover by which it begins or goes on; nil: none
 
 	closing chan struct{} // closed when the console is about to answer no more
 }

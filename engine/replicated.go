@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -34,4 +35,24 @@ func (e *Engine) checkReplicated(ctx context.Context) error {
 	e.replicated = said
 	o.Log.Info("the journal's database", zap.String("commits", said))
 	return nil
+}
+
+// awaitReplicated waits before a takeover for as long as [Engine.checkReplicated] refuses: a
+// database that has just failed over may have only one server left. Nobody has the sweep then.
+func (e *Engine) awaitReplicated(ctx context.Context) error {
+	defer e.oneServer.Store(nil)
+	for {
+		err := e.checkReplicated(ctx)
+		if !errors.Is(err, journal.ErrOneServer) && !journal.Passing(err) {
+			return err
+		}
+		why := err.Error()
+		e.oneServer.Store(&why)
+		e.o.Log.Warn("cannot take the sweep over yet", zap.Error(err))
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }

@@ -154,6 +154,9 @@ func (e *Engine) standBy(ctx context.Context) error {
 			e.see(seen(e.o.Plan.Journal, tip), false)
 		}
 	})
+	if err == nil {
+		err = e.awaitReplicated(waiting)
+	}
 	e.standsBy.Store(nil)
 	e.see(e.seen.Last(), true)
 	switch {
@@ -402,6 +405,9 @@ func (s standbySweep) Order(context.Context, console.Order) error {
 
 // standbyReady returns an error that says that this engine stands by, and for which one.
 func (e *Engine) standbyReady() error {
+	if why := e.oneServer.Load(); why != nil {
+		return standsBy("nobody has the sweep, and it is not taken over: " + *why)
+	}
 	if h := e.standsBy.Load(); h != nil && h.Name != "" {
 		return standsBy(fmt.Sprintf("standing by for %s, which holds the sweep since %s", h.Name, h.Since.Format(time.RFC3339)))
 	}
@@ -423,5 +429,8 @@ func (e *Engine) standbyStatus() record.Status {
 	st.Identity = identityOf(e.o.Plan.Environment, e.o.Plan.SweepID(), d)
 	st.Time, st.RealTime, st.ClockSpeed = now, now, e.o.Clock.Speed
 	st.Health = record.Health{Level: record.HealthOK, Says: st.Reason}
+	if e.oneServer.Load() != nil {
+		st.Health.Level = record.HealthNotSending
+	}
 	return st
 }

@@ -47,6 +47,7 @@ func TestNothingIsLeftToDo(t *testing.T) {
 		"finished":                      {[]record.Record{opened, closed(record.ClosedFinished)}, ErrFinished},
 		"stopped":                       {[]record.Record{opened, stop, closed(record.ClosedInterrupted)}, sweep.ErrStopped},
 		"stopped, and killed":           {[]record.Record{opened, stop}, sweep.ErrStopped},
+		"stopped, and halted":           {[]record.Record{opened, stop, {Kind: record.Halted, Body: record.Encode(record.HaltedBody{})}}, sweep.ErrStopped},
 		"stopped, and a home has left":  {[]record.Record{opened, stop, own, closed(record.ClosedInterrupted)}, sweep.ErrStopped},
 		"stopped, and then handed over": {[]record.Record{opened, stop, handover, closed(record.ClosedInterrupted)}, nil},
 		"stopped, and goes on":          {[]record.Record{opened, stop, closed(record.ClosedInterrupted), opened}, nil},
@@ -72,10 +73,63 @@ func TestNothingIsLeftToDo(t *testing.T) {
 			if err := e.awaitJournal(t.Context()); !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
 				t.Errorf("%v, want %v", err, c.want)
 			}
+			// Only a stop by which no run has ended holds at the next start of the same machine.
+			by, err := e.undrained(t.Context())
+			if holds := name == "stopped, and killed"; err != nil || (by == "A. Person") != holds || (by == "") == holds {
+				t.Errorf("undrained: %q, %v", by, err)
+			}
 			if err := e.journal.Close(); err != nil {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// A takeover waits where the database has one server left, and says so.
+func TestTakeoverWaitsForASecondServer(t *testing.T) {
+	t.Parallel()
+	c := pgtest.Start(t, "fsync=on")
+	e := newEngine(Options{
+		Plan:    &plan.Plan{Header: plan.Header{Environment: record.Live}},
+		Journal: c.Address("one"), Registry: prometheus.NewRegistry(), Log: zap.NewNop(),
+	})
+	waited := make(chan error)
+	go func() { waited <- e.awaitReplicated(t.Context()) }()
+	says := func(want string) {
+		t.Helper()
+		for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+			st := e.standbyStatus()
+			if strings.Contains(st.Reason, want) && st.Health.Level == record.HealthNotSending && errors.Is(e.standbyReady(), console.ErrStandsBy) {
+				return
+			}
+			if time.Since(began) > time.Minute {
+				t.Fatalf("it says %+v, want %s", st, want)
+			}
+		}
+	}
+	says("nobody has the sweep, and it is not taken over: ")
+	says("synchronous_standby_names is empty")
+	c.Stop(t)
+	says("connect")
+	c.Serve(t, "fsync=on")
+	second, err := c.MakeStandby("second")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Remove()
+	if err := c.Set("synchronous_standby_names", "second"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-waited:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatalf("it waits still: %+v", e.standbyStatus())
+	}
+	if st := e.standbyStatus(); st.Health.Level != record.HealthOK {
+		t.Errorf("when it has waited: %+v", st)
 	}
 }
 

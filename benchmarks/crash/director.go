@@ -38,7 +38,7 @@ type director struct {
 	ended  bool // a sweep has come to its end
 	looked time.Time
 	died   time.Time       // when a machine last killed itself
-	after  []time.Duration // from each kill to the first message of another run
+	after  []time.Duration // from each kill, suspension and cut to the first message of another run
 }
 
 // run kills the acting machine as often as is wanted, and lets the sweep then come to its
@@ -305,19 +305,25 @@ func (d *director) wait(ctx context.Context, long time.Duration) error {
 	return d.until(ctx, time.Hour, "a while", func() bool { return time.Now().After(end) })
 }
 
-// taken waits until another run sends after a kill, and notes how long that took.
+// taken waits until another run sends after a kill, and says how long that took.
 func (d *director) taken(ctx context.Context, n *node, run int, at string, since time.Time) (string, error) {
 	at = d.count(at)
+	took, err := d.takeover(ctx, run, since)
+	return fmt.Sprintf("%s on machine %s, the first message of another after %v", at, n.name, took), err
+}
+
+// takeover waits until another run than one sends, and notes how long that took.
+func (d *director) takeover(ctx context.Context, run int, since time.Time) (took time.Duration, err error) {
 	first, err := d.other(ctx, run, since)
-	if err != nil {
-		return at, err
+	if err != nil || first.IsZero() { // the sweep has ended
+		return 0, err
 	}
 	if d.died.After(since) && d.died.Before(first) { // the machine that had taken over died before it sent anything
 		since = d.died
 	}
-	took := first.Sub(since)
+	took = first.Sub(since)
 	d.after = append(d.after, took)
-	return fmt.Sprintf("%s on machine %s, the first message of another after %v", at, n.name, took.Round(time.Millisecond)), nil
+	return took.Round(time.Millisecond), nil
 }
 
 // other waits until a run but one sends.
@@ -337,7 +343,7 @@ func (d *director) rests(ctx context.Context, n *node, run int, what string, beg
 	if err := begin(); err != nil {
 		return what, err
 	}
-	first, err := d.other(ctx, run, since)
+	took, err := d.takeover(ctx, run, since)
 	if err == nil {
 		err = d.wait(ctx, time.Second)
 	}
@@ -345,5 +351,5 @@ func (d *director) rests(ctx context.Context, n *node, run int, what string, beg
 		return what, err
 	}
 	err = d.until(ctx, time.Minute, "it ends", func() bool { return n.now == nil || int(n.run.Load()) != run })
-	return fmt.Sprintf("machine %s %s, the first message of another after %v", n.name, what, first.Sub(since).Round(time.Millisecond)), err
+	return fmt.Sprintf("machine %s %s, the first message of another after %v", n.name, what, took), err
 }

@@ -44,7 +44,7 @@
 //
 //	sent_when_fenced    messages that nobody had sent before, by a machine after another
 //	                    had sent its first
-//	first_send_*        from a kill to the first POST of the other machine: with --lease 10s
+//	first_send_*        from a kill, a suspension or a cut to the first POST of the other machine: with --lease 10s
 //	                    at most 15 s are wanted
 //
 // A lease (--lease) is real time, and the clocks of the night run faster. While no machine is
