@@ -22,6 +22,7 @@ import (
 // again. One that runs does, and a database that lacks the record, or has another in its place,
 // is refused then; another journal is not.
 func TestSeenOfAJournal(t *testing.T) {
+	t.Parallel()
 	at, folder := pgtest.Start(t, "fsync=off").Address("winter"), t.TempDir()
 	id := strings.Repeat("ab", 16)
 	begin := func(id string, codes ...string) *Engine {

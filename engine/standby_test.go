@@ -136,6 +136,7 @@ func TestTakeoverWaitsForASecondServer(t *testing.T) {
 // A start that was killed before its first record has made a place and no journal: the next
 // begins there, and a machine that is started with the first has nothing to foresee.
 func TestAPlaceWithoutAJournal(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "journal.db")
 	for _, at := range []string{path, pgtest.Start(t, "fsync=off").Address("winter")} {
 		s, err := store.Open(t.Context(), at, store.Options{Write: true})

@@ -168,6 +168,7 @@ func TestVerifyFindsARecordBeforeTheFirst(t *testing.T) {
 }
 
 func TestVerifyFindsFileDamage(t *testing.T) {
+	t.Parallel()
 	path := inSegments(t, 2000, 10)
 	overwrite(t, path, 10*4096, strings.Repeat("\xff", 4096))
 	r, err := journal.OpenReadOnly(path) // the end of the chain is whole

@@ -123,6 +123,7 @@ func commitUntilFull(j *journal.Journal) error {
 }
 
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "journal.db")
 	out, err := child(t, "full", path).CombinedOutput()
 	if err != nil {

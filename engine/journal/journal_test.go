@@ -182,6 +182,7 @@ func TestReopenGoesOn(t *testing.T) {
 }
 
 func TestGroupCommit(t *testing.T) {
+	t.Parallel()
 	const workers, each = 16, 40
 	registry := prometheus.NewRegistry()
 	j, err := journal.Open(filepath.Join(t.TempDir(), "journal.db"), journal.Options{BatchLimit: 8, Registerer: registry})
@@ -223,6 +224,7 @@ func TestGroupCommit(t *testing.T) {
 }
 
 func TestReadersSeeWhatIsDurable(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "journal.db")
 	j := open(t, path)
 	commit(t, j, sent(1))

@@ -19,6 +19,7 @@ var kept = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 // A state is what was kept last, with the records before it, however the journal was
 // closed and opened meanwhile.
 func TestState(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		path := filepath.Join(t.TempDir(), fmt.Sprint(time.Now().UnixNano())+".db")
 		j, err := journal.Open(path, journal.Options{})

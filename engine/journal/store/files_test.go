@@ -457,6 +457,7 @@ func TestStandBy(t *testing.T) {
 // A sweep that was begun in vain is taken out of the database: who stood by for it is free to
 // begin it.
 func TestStandByForWhatIsDiscarded(t *testing.T) {
+	t.Parallel()
 	c := pgtest.Start(t, "fsync=off")
 	at := c.Address("winter")
 	first := openStore(t, at, true)
@@ -482,6 +483,7 @@ func TestStandByForWhatIsDiscarded(t *testing.T) {
 // A process that stands by notices a database that has lost segments, or the sweep, and takes
 // nothing over there: counters that were given out could be given out again.
 func TestStandByForWhatIsLost(t *testing.T) {
+	t.Parallel()
 	c := pgtest.Start(t, "fsync=off")
 	for sweep, lose := range map[string]string{
 		"segments": "UPDATE safemode.sweep SET number = number - 1, until = NULL WHERE name = 'segments'",

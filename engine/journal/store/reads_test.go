@@ -46,6 +46,7 @@ func TestFilesAreGivenUp(t *testing.T) {
 // that was under way with its connection may fail, and without a lease there is one try. When
 // the lease is gone, nothing is tried again.
 func TestReadsOfAHolder(t *testing.T) {
+	t.Parallel()
 	for name, hangs := range map[string]bool{"crash": false, "hang": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -88,7 +89,7 @@ func TestReadsOfAHolder(t *testing.T) {
 				}()
 				return done
 			}
-			soon, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			soon, cancel := context.WithTimeout(t.Context(), LeaseLength/2)
 			defer cancel()
 			held, once, without := ask(s, t.Context()), ask(moment, soon), ask(reader, soon)
 			waiting("3")
