@@ -106,7 +106,7 @@ func (c calledOn) row(now time.Time, say func(verdict, reason string) string) []
 		done = "yes"
 	}
 	return []string{
-		m.Target.MPxN, fuelOf(m.Target.Type), m.Target.Region.String(), m.Verdict.Verdict, off, are, c.say(now, say),
+		m.Target.MPxN, m.Target.Type.Fuel(), m.Target.Region.String(), m.Verdict.Verdict, off, are, c.say(now, say),
 		m.Target.Model, strconv.Itoa(m.Target.Priority), m.why(c.supply),
 		strconv.Itoa(d.Attempts), d.Outcome, timestamp(d.At), d.Person, done,
 		"", "", "", "",
