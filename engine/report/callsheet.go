@@ -150,8 +150,11 @@ func (s *CallSheet) WriteXLSX(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	for column, width := range map[int]float64{1: 16, 7: 60, 10: 40, 19: 40} {
-		if err := out.SetColWidth(column, column, width); err != nil {
+	for _, of := range []struct { // in the order of the columns, as the format wants them
+		column int
+		width  float64
+	}{{1, 16}, {7, 60}, {10, 40}, {19, 40}} {
+		if err := out.SetColWidth(of.column, of.column, of.width); err != nil {
 			return err
 		}
 	}
