@@ -163,7 +163,6 @@ func (d *director) note(ctx context.Context, n *node) error {
 		d.r.Fenced++
 	case n.disturbed && exitCode(p.err) == 1: // it was starting, and lost its database
 	case exitCode(p.err) == 3 && strings.Contains(text, direction.ErrNotApproved.Error()): // it stood by when the other halted
-	case exitCode(p.err) == 3 && strings.Contains(text, direction.ErrNotApproved.Error()): // it stood by when the other halted
 	default:
 		return fmt.Errorf("the sweep ended by itself on machine %s: %w: %s", n.name, p.err, text)
 	}

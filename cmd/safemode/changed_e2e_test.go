@@ -39,6 +39,9 @@ func TestStandbyReadsWhatHasChanged(t *testing.T) {
 	}
 	first.wait().says(t, exitHandedOver, "handed over")
 	second.until("sending", func() bool { return len(p.nodes[1].wire.posts()) > 0 })
+	if _, counts := scrape(t, other)["safemode_log_dropped_total"]; !counts {
+		t.Error("it does not count the log lines that are dropped")
+	}
 	if starts := openings(t, p.at); len(starts) != 2 || starts[1].Takeover == nil || !starts[1].Takeover.HandedOver {
 		t.Errorf("starts: %+v", starts)
 	}

@@ -32,8 +32,12 @@ type beginning struct {
 // stamp changes when the configuration's file is written, or a file of the plan's folder, where
 // approvals come in.
 func (b *beginning) stamp() (stamp string) {
-	paths, _ := filepath.Glob(filepath.Join(b.planDir, "*")) // only a pattern could be wrong
-	for _, path := range append(paths, b.configPath) {
+	paths := []string{b.configPath}
+	entries, _ := os.ReadDir(b.planDir) // a folder that cannot be read is noticed when it is read again
+	for _, e := range entries {
+		paths = append(paths, filepath.Join(b.planDir, e.Name()))
+	}
+	for _, path := range paths {
 		if info, err := os.Stat(path); err == nil { // a file that is being replaced is there in a moment
 			stamp += fmt.Sprintln(path, info.Size(), info.ModTime())
 		}

@@ -96,7 +96,6 @@ of --portfolio, and without a sweep.`,
 			if err != nil {
 				return err
 			}
-			countDropped(io.err, o.Registry)
 			switch {
 			case conf.Environment == config.Simulator && confirm == "", confirm == p.SweepID():
 			case confirm != "":
@@ -180,6 +179,7 @@ func runSweep(ctx context.Context, io stdio, b *beginning, o engine.Options) err
 	}
 	o.Place = placeOf(b.configPath, b.planDir, b.journal)
 	o.Place.Operations = o.Operations.Listen // the engine knows better once it listens
+	countDropped(io.err, o.Registry)         // which is a new one each time
 	serving := &served{io: io}
 	o.StandsBy = func(st record.Status) { serving.standsBy(ctx, st) }
 	e, err := engine.Open(ctx, o)

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -156,13 +158,13 @@ func fileName(name string) string {
 // LoadApprovals reads the approvals of a plan's folder. An approval that cannot be read is an
 // error, and is not skipped.
 func LoadApprovals(folder string) ([]*Approval, error) {
-	files, err := filepath.Glob(filepath.Join(folder, approvalPattern))
+	names, err := fs.Glob(os.DirFS(folder), approvalPattern)
 	if err != nil {
 		return nil, err
 	}
-	slices.Sort(files)
 	var all []*Approval
-	for _, file := range files {
+	for _, name := range names {
+		file := filepath.Join(folder, name)
 		b, err := safefile.Read(file, safefile.Small, safefile.Checked)
 		if err != nil {
 			return nil, err

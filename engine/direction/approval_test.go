@@ -159,7 +159,10 @@ func TestTwoPeople(t *testing.T) {
 }
 
 func TestApprovalFile(t *testing.T) {
-	o, dir := newOffice(t), t.TempDir()
+	o, dir := newOffice(t), filepath.Join(t.TempDir(), "plan [final]") // a name, no pattern
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	want := approve(t, o.people["alice"], nil)
 	path, err := want.Save(dir)
 	if err != nil {

@@ -135,7 +135,7 @@ func (m *Meter) call(now time.Time) []string {
 	}
 	return []string{
 		m.Verdict.Verdict, s.State.String(), timestamp(s.At), age, since, off, are,
-		plain(m.Target.Model), button, strconv.Itoa(m.Target.Priority), plain(m.why(s)),
+		m.Target.Model, button, strconv.Itoa(m.Target.Priority), m.why(s),
 	}
 }
 
@@ -213,12 +213,4 @@ func buttonOf(t record.TargetBody) string {
 		return anyGasButton
 	}
 	return anyElectricityButton
-}
-
-// plain keeps a spreadsheet from taking somebody else's text for a formula.
-func plain(text string) string {
-	if strings.ContainsAny(text[:min(len(text), 1)], "=+-@\t\r") {
-		return "'" + text
-	}
-	return text
 }

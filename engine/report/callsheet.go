@@ -106,7 +106,7 @@ func (c calledOn) row(now time.Time, say func(verdict, reason string) string) []
 		done = "yes"
 	}
 	return []string{
-		m.Target.MPxN, fuelOf(m.Target.Type), m.Target.Region.String(), m.Verdict.Verdict, off, are, c.say(now, say),
+		m.Target.MPxN, m.Target.Type.Fuel(), m.Target.Region.String(), m.Verdict.Verdict, off, are, c.say(now, say),
 		m.Target.Model, strconv.Itoa(m.Target.Priority), m.why(c.supply),
 		strconv.Itoa(d.Attempts), d.Outcome, timestamp(d.At), d.Person, done,
 		"", "", "", "",
@@ -150,8 +150,11 @@ func (s *CallSheet) WriteXLSX(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	for column, width := range map[int]float64{1: 16, 7: 60, 10: 40, 19: 40} {
-		if err := out.SetColWidth(column, column, width); err != nil {
+	for _, of := range []struct { // in the order of the columns, as the format wants them
+		column int
+		width  float64
+	}{{1, 16}, {7, 60}, {10, 40}, {19, 40}} {
+		if err := out.SetColWidth(of.column, of.column, of.width); err != nil {
 			return err
 		}
 	}

@@ -26,6 +26,15 @@ func callSheet(t *testing.T, r *report.Report, called map[string]report.Called) 
 	if err := s.WriteXLSX(&workbook); err != nil {
 		t.Fatal(err)
 	}
+	for range 10 {
+		var again bytes.Buffer
+		if err := s.WriteXLSX(&again); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(again.Bytes(), workbook.Bytes()) {
+			t.Fatal("the same list makes different workbooks")
+		}
+	}
 	lines, err := csv.NewReader(&table).ReadAll()
 	if err != nil {
 		t.Fatal(err)

@@ -225,12 +225,15 @@ func (r *Report) WriteHTML(w io.Writer) error {
 
 // fuelBars draws the verdicts of each fuel.
 func (r *Report) fuelBars() []bar {
-	byFuel := map[string]*Verdicts{"electricity": {}, "gas": {}}
+	byFuel := map[string]Verdicts{}
 	for i := range r.Meters {
-		byFuel[fuelOf(r.Meters[i].Target.Type)].add(r.Meters[i].Verdict.Verdict)
+		fuel := r.Meters[i].Target.Type.Fuel()
+		v := byFuel[fuel]
+		v.add(r.Meters[i].Verdict.Verdict)
+		byFuel[fuel] = v
 	}
 	return []bar{
-		verdictBar("all", r.Summary.Verdicts), verdictBar("electricity", *byFuel["electricity"]), verdictBar("gas", *byFuel["gas"]),
+		verdictBar("all", r.Summary.Verdicts), verdictBar("electricity", byFuel["electricity"]), verdictBar("gas", byFuel["gas"]),
 	}
 }
 

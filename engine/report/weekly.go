@@ -114,7 +114,7 @@ func (r *Report) Weekly(to time.Time, transfers List) Weekly {
 	for i := range r.Meters {
 		m := &r.Meters[i]
 		now, before := m.verdictAt(to), m.verdictAt(w.From)
-		k := key{fuelOf(m.Target.Type), m.Target.Region}
+		k := key{m.Target.Type.Fuel(), m.Target.Region}
 		row := rows[k]
 		if row == nil {
 			row = &WeeklyRow{Fuel: k.fuel, Region: k.region.String()}
@@ -209,13 +209,6 @@ func (t Transferred) text(meters, homes int) string {
 	}
 	return text + fmt.Sprintf("The list of transfers names %d meters in %d homes; %d of these meters are still to come.",
 		t.Planned.Meters, t.Planned.Homes, t.Planned.ToCome)
-}
-
-func fuelOf(t servicerequests.DeviceType) string {
-	if t == servicerequests.GSME {
-		return "gas"
-	}
-	return "electricity"
 }
 
 // changeAt is the change that stood at an instant; nil before the first.

@@ -83,7 +83,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	return m
 }
 
-// states are those of a sweep, as [Status] names them.
+// states are those of a sweep, as [record.Status] names them.
 var states = [...]string{"starting", "running", "paused", "stopping", "halted", "ceased", "finished"}
 
 // is sets the metric of the sweep's state.

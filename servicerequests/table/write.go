@@ -15,7 +15,7 @@ import (
 // terminal would obey is written as Go writes it in quotes. Both are [Cell]'s.
 type Writer struct{ out *csv.Writer }
 
-// NewWriter makes a writer. It may buffer its output until [Writer.Flush].
+// NewWriter makes a writer. It may buffer its output until [Writer.End].
 func NewWriter(w io.Writer) *Writer { return &Writer{csv.NewWriter(w)} }
 
 // Write writes one record. [Writer.End] says whether it could.
