@@ -57,11 +57,11 @@ func TestDrills(t *testing.T) {
 			}
 			return false, fmt.Errorf("unknown condition %q", name)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+		Cmds: commands{
 			"night": makeNight, "folder": makeFolder, "approved": approvePlan, "sim": beginSim, "sweep": beginSweep, "exits": exits, "begin": beginCommand, "end": endCommand, "until": untilPrints,
 			"paste": paste, "page": page, "post": postText, "late": lateDCC,
 			"release": releaseAll, "disk": smallDisk,
-		},
+		}.notNegated(),
 	})
 }
 

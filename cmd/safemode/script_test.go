@@ -18,7 +18,7 @@ import (
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/scripts",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+		Cmds: commands{
 			"safemode": func(ts *testscript.TestScript, _ bool, args []string) {
 				if code := run(t.Context(), args, stdio{strings.NewReader(""), ts.Stdout(), ts.Stderr()}); code != exitDone {
 					ts.Fatalf("exit %d", code)
@@ -33,6 +33,23 @@ func TestScripts(t *testing.T) {
 					ts.Fatalf("exit %d, printed %q, said %q", code, &out, &said)
 				}
 			},
-		},
+		}.notNegated(),
 	})
+}
+
+// commands are those of scripts, by their names.
+type commands map[string]func(*testscript.TestScript, bool, []string)
+
+// notNegated has a script fail that says ! before one: what each must say or exit with is part
+// of it.
+func (c commands) notNegated() commands {
+	for name, do := range c {
+		c[name] = func(ts *testscript.TestScript, negated bool, args []string) {
+			if negated {
+				ts.Fatalf("! %s means nothing", name)
+			}
+			do(ts, false, args)
+		}
+	}
+	return c
 }
