@@ -194,15 +194,24 @@ func (e *Engine) leftToDo(ctx context.Context) error {
 	return err
 }
 
-// stoppedBy is who has stopped the whole sweep since its last start, and not handed it over
-// after that. The engine that had the sweep may have been killed before it could end.
+// stoppedBy is who has stopped the whole sweep since its last start, and not handed it over after
+// that. Starts before that count as well if their runs were killed: a killed run has not ended by
+// the stop, and what starts the engine again does not know of it.
 func (e *Engine) stoppedBy(ctx context.Context) (by string, err error) {
-	opened, err := e.journal.Latest(ctx, record.Opened)
+	start, err := e.journal.Latest(ctx, record.Opened)
+	if err != nil {
+		return "", err
+	}
+	ended, err := e.lastEnd(ctx, start.Seq)
+	for before := start; err == nil && before.Seq > 0; {
+		start = before
+		before, err = e.journal.LatestBetween(ctx, ended, start.Seq, record.Opened)
+	}
 	if err != nil {
 		return "", err
 	}
 	for before := uint64(math.MaxInt64); ; {
-		r, err := e.journal.LatestBetween(ctx, opened.Seq, before, record.Operator)
+		r, err := e.journal.LatestBetween(ctx, start.Seq, before, record.Operator)
 		if err != nil || r.Seq == 0 {
 			return "", err
 		}
@@ -215,6 +224,19 @@ func (e *Engine) stoppedBy(ctx context.Context) (by string, err error) {
 		}
 		before = r.Seq
 	}
+}
+
+// lastEnd is the number of the last record before another that says how a run has ended; 0: there
+// is none.
+func (e *Engine) lastEnd(ctx context.Context, before uint64) (end uint64, err error) {
+	for _, kind := range [...]record.Kind{record.Closed, record.Halted} {
+		r, err := e.journal.LatestBetween(ctx, 0, before, kind)
+		if err != nil {
+			return 0, err
+		}
+		end = max(end, r.Seq)
+	}
+	return end, nil
 }
 
 // UndrainedError is the error of a run that has only ended what a killed one had left: a person
@@ -230,7 +252,7 @@ func (u *UndrainedError) Error() string {
 func (u *UndrainedError) Unwrap() error { return sweep.ErrStopped }
 
 // undrained is who has stopped the sweep if its last run did not live to end by that. A person's
-// stop holds until a run has ended by it: what restarts a killed engine does not know of the stop.
+// stop holds until a run has ended by it.
 func (e *Engine) undrained(ctx context.Context) (by string, err error) {
 	if by, err = e.stoppedBy(ctx); err != nil || by == "" {
 		return "", err
@@ -239,13 +261,8 @@ func (e *Engine) undrained(ctx context.Context) (by string, err error) {
 	if err != nil {
 		return "", err
 	}
-	for _, end := range [...]record.Kind{record.Closed, record.Halted} {
-		switch r, err := e.journal.Latest(ctx, end); {
-		case err != nil:
-			return "", err
-		case r.Seq > opened.Seq:
-			return "", nil
-		}
+	if ended, err := e.lastEnd(ctx, math.MaxInt64); err != nil || ended > opened.Seq {
+		return "", err
 	}
 	return by, nil
 }

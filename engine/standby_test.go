@@ -51,6 +51,11 @@ func TestNothingIsLeftToDo(t *testing.T) {
 		"stopped, and a home has left":  {[]record.Record{opened, stop, own, closed(record.ClosedInterrupted)}, sweep.ErrStopped},
 		"stopped, and then handed over": {[]record.Record{opened, stop, handover, closed(record.ClosedInterrupted)}, nil},
 		"stopped, and goes on":          {[]record.Record{opened, stop, closed(record.ClosedInterrupted), opened}, nil},
+		"stopped, and killed twice":     {[]record.Record{opened, stop, opened}, sweep.ErrStopped},
+		"stopped, killed, and drained":  {[]record.Record{opened, stop, opened, closed(record.ClosedInterrupted)}, sweep.ErrStopped},
+		"stopped, and cut off later":    {[]record.Record{opened, stop, opened, closed(record.ClosedInterrupted), opened}, nil},
+		"stopped, halted, and goes on":  {[]record.Record{opened, stop, {Kind: record.Halted, Body: record.Encode(record.HaltedBody{})}, opened}, nil},
+		"halted, stopped, and goes on":  {[]record.Record{opened, {Kind: record.Halted, Body: record.Encode(record.HaltedBody{})}, stop, opened}, nil},
 		"a part was stopped":            {[]record.Record{opened, order(record.OrderBody{Action: record.OrderStop, By: "A. Person", SRV: "7.3"})}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -75,7 +80,7 @@ func TestNothingIsLeftToDo(t *testing.T) {
 			}
 			// Only a stop by which no run has ended holds at the next start of the same machine.
 			by, err := e.undrained(t.Context())
-			if holds := name == "stopped, and killed"; err != nil || (by == "A. Person") != holds || (by == "") == holds {
+			if holds := name == "stopped, and killed" || name == "stopped, and killed twice"; err != nil || (by == "A. Person") != holds || (by == "") == holds {
 				t.Errorf("undrained: %q, %v", by, err)
 			}
 			if err := e.journal.Close(); err != nil {
