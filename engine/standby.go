@@ -26,6 +26,20 @@ import (
 // a journal in a database: a process with the lock of a file is on this machine. A rehearsal
 // never waits.
 func (e *Engine) awaitJournal(ctx context.Context) (err error) {
+	for open := false; !open; {
+		if err := e.openOrStandBy(ctx); err != nil {
+			return err
+		}
+		if open, err = e.mayTakeOver(ctx); err != nil {
+			return err
+		}
+	}
+	e.files, err = e.journal.Files(e.o.CustodyDir)
+	return err
+}
+
+// openOrStandBy opens the journal for writing, and stands by first if another engine has it.
+func (e *Engine) openOrStandBy(ctx context.Context) error {
 	for e.journal == nil {
 		j, err := journal.Open(e.o.Journal, e.o.Commits)
 		switch {
@@ -42,21 +56,30 @@ func (e *Engine) awaitJournal(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	for e.takeover != nil { // it looks now that nobody else may write: another may have been sooner
-		if e.changed() {
-			return &ChangedError{*e.takeover}
-		}
-		err := e.leftToDo(ctx)
-		if err == nil {
-			e.o.Log.Warn("taking over the sweep", zap.String("from", e.takeover.From), zap.Bool("handed_over", e.takeover.HandedOver))
-			break
-		}
-		if err := e.awaitDatabase(ctx, err); err != nil {
-			return err
-		}
+	return nil
+}
+
+// mayTakeOver says whether an engine that has stood by may go on with the journal that it has
+// opened. It looks while nobody else may write: another may have been sooner. If it has lost the
+// lease meanwhile, or the database is away, it waits a moment and asks to be called again.
+func (e *Engine) mayTakeOver(ctx context.Context) (yes bool, err error) {
+	if e.takeover == nil {
+		return true, nil
 	}
-	e.files, err = e.journal.Files(e.o.CustodyDir)
-	return err
+	if e.changed() {
+		return false, &ChangedError{*e.takeover}
+	}
+	err = e.leftToDo(ctx)
+	switch lost := e.journal.Held(); {
+	case lost != nil:
+		_ = e.journal.Close() // its error is the lease's, too
+		e.journal = nil
+		return false, e.pause(ctx, lost)
+	case err != nil:
+		return false, e.awaitDatabase(ctx, err)
+	}
+	e.o.Log.Warn("taking over the sweep", zap.String("from", e.takeover.From), zap.Bool("handed_over", e.takeover.HandedOver))
+	return true, nil
 }
 
 // awaitDatabase waits a moment if this engine has stood by and the database is unavailable for

@@ -90,6 +90,50 @@ func TestNothingIsLeftToDo(t *testing.T) {
 	}
 }
 
+// A machine that has taken the lease, and lost it before it has seen whether anything is left to
+// do, takes it again first: another may have gone on with the sweep.
+func TestTakeoverTakesItsLeaseAgain(t *testing.T) {
+	t.Parallel()
+	c := pgtest.Start(t, "fsync=on")
+	at := c.Address("one")
+	e := newEngine(Options{
+		Plan: &plan.Plan{}, Journal: at, CustodyDir: t.TempDir(), Log: zap.NewNop(), Gates: &direction.Gates{},
+		Commits: journal.Options{Holder: "two", Lease: 3 * time.Second, Registerer: prometheus.NewRegistry()},
+	})
+	e.takeover = &record.Takeover{From: "one"}
+	var err error
+	if e.journal, err = journal.Open(at, e.o.Commits); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.journal.Commit(t.Context(), record.Record{At: time.Now(), Kind: record.Planned, Code: strings.Repeat("ab", 32), Body: []byte("{}")}); err != nil {
+		t.Fatal(err)
+	}
+	c.Stop(t)
+	for began := time.Now(); e.journal.Held() == nil; time.Sleep(10 * time.Millisecond) {
+		if time.Since(began) > time.Minute {
+			t.Fatal("it has its lease still")
+		}
+	}
+	took := make(chan error)
+	go func() { took <- e.awaitJournal(t.Context()) }()
+	time.Sleep(2 * time.Second)
+	c.Serve(t, "fsync=on")
+	select {
+	case err := <-took:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("it waits still")
+	}
+	if err := e.journal.Held(); err != nil {
+		t.Errorf("it takes the sweep over without a lease: %v", err)
+	}
+	if err := e.journal.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // A takeover waits where the database has one server left, and says so.
 func TestTakeoverWaitsForASecondServer(t *testing.T) {
 	t.Parallel()
