@@ -29,11 +29,11 @@ type beginning struct {
 	options    engine.Options
 }
 
-// stamp changes when the configuration's file is written, or a file of the plan's folder, where
-// approvals come in.
+// stamp changes when the configuration's file is written, or the plan's, or an approval comes in.
+// A machine that stands by writes files, too, maybe in the same folder: they do not count.
 func (b *beginning) stamp() (stamp string) {
-	paths, _ := filepath.Glob(filepath.Join(b.planDir, "*")) // only a pattern could be wrong
-	for _, path := range append(paths, b.configPath) {
+	paths, _ := direction.ApprovalFiles(b.planDir) // only a pattern could be wrong
+	for _, path := range append(paths, filepath.Join(b.planDir, plan.FileName), b.configPath) {
 		if info, err := os.Stat(path); err == nil { // a file that is being replaced is there in a moment
 			stamp += fmt.Sprintln(path, info.Size(), info.ModTime())
 		}

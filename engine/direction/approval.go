@@ -153,14 +153,20 @@ func fileName(name string) string {
 	}, name)
 }
 
+// ApprovalFiles names the files of the approvals in a plan's folder, in order.
+func ApprovalFiles(folder string) ([]string, error) {
+	files, err := filepath.Glob(filepath.Join(folder, approvalPattern))
+	slices.Sort(files)
+	return files, err
+}
+
 // LoadApprovals reads the approvals of a plan's folder. An approval that cannot be read is an
 // error, and is not skipped.
 func LoadApprovals(folder string) ([]*Approval, error) {
-	files, err := filepath.Glob(filepath.Join(folder, approvalPattern))
+	files, err := ApprovalFiles(folder)
 	if err != nil {
 		return nil, err
 	}
-	slices.Sort(files)
 	var all []*Approval
 	for _, file := range files {
 		b, err := safefile.Read(file, safefile.Small, safefile.Checked)
