@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -15,8 +16,8 @@ import (
 // journal had come in the database.
 const seenSuffix = ".tip"
 
-// openSeen reads what this machine remembers of the journal, and refuses a database that has not
-// come so far: a server took over that had not followed, or a backup was restored.
+// openSeen reads what this machine remembers of the journal. Only a journal in a database is
+// remembered: one in a file is on this machine.
 func (e *Engine) openSeen() (err error) {
 	if !journal.IsAddress(e.o.Journal) || e.o.Rehearsal {
 		return nil
@@ -30,7 +31,8 @@ func (e *Engine) openSeen() (err error) {
 	return nil
 }
 
-// holdSeen refuses a journal that lacks what this machine has seen of it.
+// holdSeen refuses a journal that lacks what this machine has seen of it: a server took over that
+// had not followed, or a backup was restored.
 func (e *Engine) holdSeen() error {
 	if e.seen == nil {
 		return nil
@@ -42,11 +44,12 @@ func (e *Engine) holdSeen() error {
 	if last.Journal == "" || last.Journal != id {
 		return nil
 	}
-	if err := e.comparePins(last, e.seen.Path()); err != nil {
+	err := e.comparePins(last, e.seen.Path())
+	if errors.Is(err, ErrRefused) { // otherwise it could not be read
 		return fmt.Errorf("%w: %w: start at the database that has it; if that is lost for good, nobody knows any more what was sent then: two approve the journal as it is"+
 			" (safemode approve --accept), safemode custody accept takes it, and %s is removed on each machine", err, journal.ErrLacking, e.seen.Path())
 	}
-	return nil
+	return err
 }
 
 // seen is the end of a journal as a note.

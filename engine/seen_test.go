@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"safemode/engine/checkpoint"
 	"safemode/engine/direction"
 	"safemode/engine/journal"
 	"safemode/engine/journal/store/pgtest"
@@ -81,5 +82,29 @@ func TestSeenOfAJournal(t *testing.T) {
 	}
 	if err := newEngine(Options{Plan: &plan.Plan{}, Journal: at, CustodyDir: folder, Gates: &direction.Gates{}}).openSeen(); !errors.Is(err, ErrRefused) {
 		t.Errorf("a file that cannot be read: %v", err)
+	}
+}
+
+// A journal that cannot be read now lacks nothing: nobody is told to go on without what was sent.
+func TestSeenOfAJournalThatCannotBeRead(t *testing.T) {
+	folder := t.TempDir()
+	j, err := journal.Open(filepath.Join(folder, "journal.db"), journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Commit(t.Context(), record.Record{At: time.Now(), Kind: record.Planned}); err != nil {
+		t.Fatal(err)
+	}
+	e := newEngine(Options{Plan: &plan.Plan{}, Log: zap.NewNop(), Gates: &direction.Gates{}})
+	e.journal = j
+	if e.seen, err = checkpoint.OpenSeen(filepath.Join(folder, "winter.tip")); err != nil {
+		t.Fatal(err)
+	}
+	e.seeNow()
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.holdSeen(); err == nil || errors.Is(err, journal.ErrLacking) || strings.Contains(err.Error(), "approve") {
+		t.Errorf("it says %v", err)
 	}
 }

@@ -26,6 +26,20 @@ import (
 // a journal in a database: a process with the lock of a file is on this machine. A rehearsal
 // never waits.
 func (e *Engine) awaitJournal(ctx context.Context) (err error) {
+	for open := false; !open; {
+		if err := e.openOrStandBy(ctx); err != nil {
+			return err
+		}
+		if open, err = e.mayTakeOver(ctx); err != nil {
+			return err
+		}
+	}
+	e.files, err = e.journal.Files(e.o.CustodyDir)
+	return err
+}
+
+// openOrStandBy opens the journal for writing, and stands by first if another engine has it.
+func (e *Engine) openOrStandBy(ctx context.Context) error {
 	for e.journal == nil {
 		j, err := journal.Open(e.o.Journal, e.o.Commits)
 		switch {
@@ -42,21 +56,30 @@ func (e *Engine) awaitJournal(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	for e.takeover != nil { // it looks now that nobody else may write: another may have been sooner
-		if e.changed() {
-			return &ChangedError{*e.takeover}
-		}
-		err := e.leftToDo(ctx)
-		if err == nil {
-			e.o.Log.Warn("taking over the sweep", zap.String("from", e.takeover.From), zap.Bool("handed_over", e.takeover.HandedOver))
-			break
-		}
-		if err := e.awaitDatabase(ctx, err); err != nil {
-			return err
-		}
+	return nil
+}
+
+// mayTakeOver says whether an engine that has stood by may go on with the journal that it has
+// opened. It looks while nobody else may write: another may have been sooner. If it has lost the
+// lease meanwhile, or the database is away, it waits a moment and asks to be called again.
+func (e *Engine) mayTakeOver(ctx context.Context) (yes bool, err error) {
+	if e.takeover == nil {
+		return true, nil
 	}
-	e.files, err = e.journal.Files(e.o.CustodyDir)
-	return err
+	if e.changed() {
+		return false, &ChangedError{*e.takeover}
+	}
+	err = e.leftToDo(ctx)
+	switch lost := e.journal.Held(); {
+	case lost != nil:
+		_ = e.journal.Close() // its error is the lease's, too
+		e.journal = nil
+		return false, e.pause(ctx, lost)
+	case err != nil:
+		return false, e.awaitDatabase(ctx, err)
+	}
+	e.o.Log.Warn("taking over the sweep", zap.String("from", e.takeover.From), zap.Bool("handed_over", e.takeover.HandedOver))
+	return true, nil
 }
 
 // awaitDatabase waits a moment if this engine has stood by and the database is unavailable for
@@ -194,15 +217,24 @@ func (e *Engine) leftToDo(ctx context.Context) error {
 	return err
 }
 
-// stoppedBy is who has stopped the whole sweep since its last start, and not handed it over
-// after that. The engine that had the sweep may have been killed before it could end.
+// stoppedBy is who has stopped the whole sweep since its last start, and not handed it over after
+// that. Starts before that count as well if their runs were killed: a killed run has not ended by
+// the stop, and what starts the engine again does not know of it.
 func (e *Engine) stoppedBy(ctx context.Context) (by string, err error) {
-	opened, err := e.journal.Latest(ctx, record.Opened)
+	start, err := e.journal.Latest(ctx, record.Opened)
+	if err != nil {
+		return "", err
+	}
+	ended, err := e.lastEnd(ctx, start.Seq)
+	for before := start; err == nil && before.Seq > 0; {
+		start = before
+		before, err = e.journal.LatestBetween(ctx, ended, start.Seq, record.Opened)
+	}
 	if err != nil {
 		return "", err
 	}
 	for before := uint64(math.MaxInt64); ; {
-		r, err := e.journal.LatestBetween(ctx, opened.Seq, before, record.Operator)
+		r, err := e.journal.LatestBetween(ctx, start.Seq, before, record.Operator)
 		if err != nil || r.Seq == 0 {
 			return "", err
 		}
@@ -215,6 +247,19 @@ func (e *Engine) stoppedBy(ctx context.Context) (by string, err error) {
 		}
 		before = r.Seq
 	}
+}
+
+// lastEnd is the number of the last record before another that says how a run has ended; 0: there
+// is none.
+func (e *Engine) lastEnd(ctx context.Context, before uint64) (end uint64, err error) {
+	for _, kind := range [...]record.Kind{record.Closed, record.Halted} {
+		r, err := e.journal.LatestBetween(ctx, 0, before, kind)
+		if err != nil {
+			return 0, err
+		}
+		end = max(end, r.Seq)
+	}
+	return end, nil
 }
 
 // UndrainedError is the error of a run that has only ended what a killed one had left: a person
@@ -230,7 +275,7 @@ func (u *UndrainedError) Error() string {
 func (u *UndrainedError) Unwrap() error { return sweep.ErrStopped }
 
 // undrained is who has stopped the sweep if its last run did not live to end by that. A person's
-// stop holds until a run has ended by it: what restarts a killed engine does not know of the stop.
+// stop holds until a run has ended by it.
 func (e *Engine) undrained(ctx context.Context) (by string, err error) {
 	if by, err = e.stoppedBy(ctx); err != nil || by == "" {
 		return "", err
@@ -239,13 +284,8 @@ func (e *Engine) undrained(ctx context.Context) (by string, err error) {
 	if err != nil {
 		return "", err
 	}
-	for _, end := range [...]record.Kind{record.Closed, record.Halted} {
-		switch r, err := e.journal.Latest(ctx, end); {
-		case err != nil:
-			return "", err
-		case r.Seq > opened.Seq:
-			return "", nil
-		}
+	if ended, err := e.lastEnd(ctx, math.MaxInt64); err != nil || ended > opened.Seq {
+		return "", err
 	}
 	return by, nil
 }

@@ -51,6 +51,11 @@ func TestNothingIsLeftToDo(t *testing.T) {
 		"stopped, and a home has left":  {[]record.Record{opened, stop, own, closed(record.ClosedInterrupted)}, sweep.ErrStopped},
 		"stopped, and then handed over": {[]record.Record{opened, stop, handover, closed(record.ClosedInterrupted)}, nil},
 		"stopped, and goes on":          {[]record.Record{opened, stop, closed(record.ClosedInterrupted), opened}, nil},
+		"stopped, and killed twice":     {[]record.Record{opened, stop, opened}, sweep.ErrStopped},
+		"stopped, killed, and drained":  {[]record.Record{opened, stop, opened, closed(record.ClosedInterrupted)}, sweep.ErrStopped},
+		"stopped, and cut off later":    {[]record.Record{opened, stop, opened, closed(record.ClosedInterrupted), opened}, nil},
+		"stopped, halted, and goes on":  {[]record.Record{opened, stop, {Kind: record.Halted, Body: record.Encode(record.HaltedBody{})}, opened}, nil},
+		"halted, stopped, and goes on":  {[]record.Record{opened, {Kind: record.Halted, Body: record.Encode(record.HaltedBody{})}, stop, opened}, nil},
 		"a part was stopped":            {[]record.Record{opened, order(record.OrderBody{Action: record.OrderStop, By: "A. Person", SRV: "7.3"})}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -75,13 +80,57 @@ func TestNothingIsLeftToDo(t *testing.T) {
 			}
 			// Only a stop by which no run has ended holds at the next start of the same machine.
 			by, err := e.undrained(t.Context())
-			if holds := name == "stopped, and killed"; err != nil || (by == "A. Person") != holds || (by == "") == holds {
+			if holds := name == "stopped, and killed" || name == "stopped, and killed twice"; err != nil || (by == "A. Person") != holds || (by == "") == holds {
 				t.Errorf("undrained: %q, %v", by, err)
 			}
 			if err := e.journal.Close(); err != nil {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// A machine that has taken the lease, and lost it before it has seen whether anything is left to
+// do, takes it again first: another may have gone on with the sweep.
+func TestTakeoverTakesItsLeaseAgain(t *testing.T) {
+	t.Parallel()
+	c := pgtest.Start(t, "fsync=on")
+	at := c.Address("one")
+	e := newEngine(Options{
+		Plan: &plan.Plan{}, Journal: at, CustodyDir: t.TempDir(), Log: zap.NewNop(), Gates: &direction.Gates{},
+		Commits: journal.Options{Holder: "two", Lease: 3 * time.Second, Registerer: prometheus.NewRegistry()},
+	})
+	e.takeover = &record.Takeover{From: "one"}
+	var err error
+	if e.journal, err = journal.Open(at, e.o.Commits); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.journal.Commit(t.Context(), record.Record{At: time.Now(), Kind: record.Planned, Code: strings.Repeat("ab", 32), Body: []byte("{}")}); err != nil {
+		t.Fatal(err)
+	}
+	c.Stop(t)
+	for began := time.Now(); e.journal.Held() == nil; time.Sleep(10 * time.Millisecond) {
+		if time.Since(began) > time.Minute {
+			t.Fatal("it has its lease still")
+		}
+	}
+	took := make(chan error)
+	go func() { took <- e.awaitJournal(t.Context()) }()
+	time.Sleep(2 * time.Second)
+	c.Serve(t, "fsync=on")
+	select {
+	case err := <-took:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("it waits still")
+	}
+	if err := e.journal.Held(); err != nil {
+		t.Errorf("it takes the sweep over without a lease: %v", err)
+	}
+	if err := e.journal.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -29,15 +29,11 @@ type beginning struct {
 	options    engine.Options
 }
 
-// stamp changes when the configuration's file is written, or a file of the plan's folder, where
-// approvals come in.
+// stamp changes when the configuration's file is written, or the plan's, or an approval comes in.
+// A machine that stands by writes files, too, maybe in the same folder: they do not count.
 func (b *beginning) stamp() (stamp string) {
-	paths := []string{b.configPath}
-	entries, _ := os.ReadDir(b.planDir) // a folder that cannot be read is noticed when it is read again
-	for _, e := range entries {
-		paths = append(paths, filepath.Join(b.planDir, e.Name()))
-	}
-	for _, path := range paths {
+	paths, _ := direction.ApprovalFiles(b.planDir) // only a pattern could be wrong
+	for _, path := range append(paths, filepath.Join(b.planDir, plan.FileName), b.configPath) {
 		if info, err := os.Stat(path); err == nil { // a file that is being replaced is there in a moment
 			stamp += fmt.Sprintln(path, info.Size(), info.ModTime())
 		}

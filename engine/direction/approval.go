@@ -155,16 +155,25 @@ func fileName(name string) string {
 	}, name)
 }
 
+// ApprovalFiles names the files of the approvals in a plan's folder, in order.
+func ApprovalFiles(folder string) ([]string, error) {
+	files, err := fs.Glob(os.DirFS(folder), approvalPattern)
+	slices.Sort(files)
+	for i, name := range files {
+		files[i] = filepath.Join(folder, name)
+	}
+	return files, err
+}
+
 // LoadApprovals reads the approvals of a plan's folder. An approval that cannot be read is an
 // error, and is not skipped.
 func LoadApprovals(folder string) ([]*Approval, error) {
-	names, err := fs.Glob(os.DirFS(folder), approvalPattern)
+	files, err := ApprovalFiles(folder)
 	if err != nil {
 		return nil, err
 	}
 	var all []*Approval
-	for _, name := range names {
-		file := filepath.Join(folder, name)
+	for _, file := range files {
 		b, err := safefile.Read(file, safefile.Small, safefile.Checked)
 		if err != nil {
 			return nil, err

@@ -58,7 +58,8 @@ type Options struct {
 	// Lease is how long a writer that does not renew counts as alive in a database, and so how
 	// long another waits after it has died; 0: [store.LeaseLength].
 	Lease time.Duration
-	// Registerer takes the metric safemode_journal_commit_seconds. May be nil.
+	// Registerer has the metric safemode_journal_commit_seconds until the journal is closed. May
+	// be nil.
 	Registerer prometheus.Registerer
 }
 
@@ -394,6 +395,9 @@ func (j *Journal) close(discard bool) error {
 	}
 	close(j.closing)
 	<-j.done
+	if r := j.opts.Registerer; r != nil {
+		r.Unregister(j.metrics.commit) // the next journal has its own
+	}
 	j.mu.Lock()
 	failure := j.failure
 	j.mu.Unlock()

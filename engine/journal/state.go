@@ -52,12 +52,12 @@ func (j *Journal) State(ctx context.Context) ([]record.StateRow, record.Record, 
 }
 
 // readState reads it in one moment. Who writes a journal in a database reads it again where
-// the server has ended meanwhile, or does not answer: then with twice the time.
+// the server has ended meanwhile, or does not answer: then with twice the time, up to an hour.
 func (j *Journal) readState(ctx context.Context) ([]record.StateRow, record.Record, error) {
 	if j.packer == nil || !IsAddress(j.at) {
 		return j.stateNow(ctx)
 	}
-	for long := firstRead; ; long *= 2 {
+	for long := firstRead; ; long = min(2*long, time.Hour) {
 		attempt, cancel := context.WithTimeout(ctx, long)
 		rows, r, err := j.stateNow(attempt)
 		cancel()

@@ -101,7 +101,7 @@ func ParseThreshold(text string) (Threshold, error) {
 	return t, nil
 }
 
-// Check compares a step with the threshold. A step without samples never passes, and so does
+// Check compares a step with the threshold. A step without samples never passes, nor does
 // a percentile that is not known or that rests on refusals alone.
 func (t Threshold) Check(s *Step) Check {
 	c := Check{Threshold: t.Text, Rate: s.Rate}

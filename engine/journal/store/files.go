@@ -224,7 +224,7 @@ func (f *files) stillAllowed(do func(ctx context.Context, pool *pgxpool.Pool, ag
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), pausePatience)
 	defer cancel()
-	return pgError(do(ctx, f.pool, false))
+	return hidden(pgError(do(ctx, f.pool, false)))
 }
 
 // cut drops what stands behind the first bytes of a file.
@@ -427,12 +427,15 @@ func (f *files) patiently(do func(ctx context.Context, pool *pgxpool.Pool, again
 // socket must not look like a missing file.
 var errNoWay = errors.New("the database cannot be reached")
 
+func hidden(err error) error {
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return fmt.Errorf("%w: %v", errNoWay, err) //nolint:errorlint // hidden, as said above
+	}
+	return err
+}
+
 func (f *files) once(do func(ctx context.Context, pool *pgxpool.Pool, again bool) error, again bool) (err error) {
-	defer func() {
-		if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
-			err = fmt.Errorf("%w: %v", errNoWay, err) //nolint:errorlint // hidden, as said above
-		}
-	}()
+	defer func() { err = hidden(err) }()
 	if f.lease != nil {
 		ctx, cancel := f.lease.attempt(0)
 		defer cancel()

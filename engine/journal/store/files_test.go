@@ -517,3 +517,22 @@ func tellTo(heard chan<- string) func(record.Holder, error) {
 		}
 	}
 }
+
+// An engine whose database lacks records, and cannot be reached any more, does not take a socket
+// that is missing for a missing file.
+func TestFilesThatCannotBeReachedAreNotMissing(t *testing.T) {
+	pool, err := newPool(t.Context(), "postgres://safemode@/safemode?host="+t.TempDir(), "winter", Options{Write: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	l := &lease{pool: pool, lost: make(chan struct{})}
+	l.give(ErrLacking)
+	f := &files{at: "winter", custody: "northern", pool: pool, lease: l}
+	if _, err := f.Read("book", 1, safefile.Own); err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("read: %v", err)
+	}
+	if err := f.Append("book", -1, 0, nil); err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("append: %v", err)
+	}
+}

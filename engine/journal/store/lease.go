@@ -193,9 +193,9 @@ func (l *lease) give(err error) {
 
 // read reads until it has an answer, or the lease is gone: a server that ends or does not
 // answer is left for another, as with what is written. Each try has twice the time of the one
-// before: what is asked may take long.
+// before, up to an hour: what is asked may take long.
 func (l *lease) read(ctx context.Context, do func(ctx context.Context) error) error {
-	for long := perAttempt(l.length); ; long *= 2 {
+	for long := perAttempt(l.length); ; long = min(2*long, time.Hour) {
 		err := within(ctx, long, do)
 		if err == nil || ctx.Err() != nil || !Passing(err) {
 			return err

@@ -3,7 +3,9 @@ package store
 import (
 	"context"
 	"errors"
+	"io"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -121,4 +123,29 @@ func TestReadsOfAHolder(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A holder whose server is away for long reads again once it is back, however many tries were in
+// vain: the time of a try does not grow without end.
+func TestReadsAfterManyTries(t *testing.T) {
+	pool, err := newPool(t.Context(), "postgres://safemode@/safemode?host="+t.TempDir(), "winter", Options{Write: true})
+	must(t, err)
+	defer pool.Close()
+	synctest.Test(t, func(t *testing.T) {
+		l := &lease{pool: pool, length: LongestLease, lost: make(chan struct{})}
+		l.end.Store(1<<63 - 1)
+		tries := 0
+		err := l.read(t.Context(), func(ctx context.Context) error {
+			switch tries++; {
+			case tries > 200:
+				return errors.New("no try had any time")
+			case tries < 100:
+				return io.EOF
+			}
+			return ctx.Err()
+		})
+		if err != nil {
+			t.Errorf("%v after %d tries", err, tries)
+		}
+	})
 }
