@@ -123,7 +123,7 @@ func (e *Engine) mayAct(time.Time) error {
 // nameHolder adds to the error of a sweep that another engine has taken which engine it is, if
 // the database says so within two seconds.
 func (e *Engine) nameHolder(ctx context.Context, outcome error) error {
-	if !record.Fenced(e.journal.Held()) {
+	if outcome == nil || !record.Fenced(e.journal.Held()) {
 		return outcome
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"safemode/engine/journal"
+	"safemode/engine/sweep"
 )
 
 // checkReplicated reads for which servers the database's commits wait. In an environment with
@@ -38,13 +39,21 @@ func (e *Engine) checkReplicated(ctx context.Context) error {
 }
 
 // awaitReplicated waits before a takeover for as long as [Engine.checkReplicated] refuses: a
-// database that has just failed over may have only one server left. Nobody has the sweep then.
+// database that has just failed over may have only one server left. Nobody has the sweep then. It
+// does not wait where nothing is left to do.
 func (e *Engine) awaitReplicated(ctx context.Context) error {
 	defer e.oneServer.Store(nil)
 	for {
 		err := e.checkReplicated(ctx)
 		if !errors.Is(err, journal.ErrOneServer) && !journal.Passing(err) {
 			return err
+		}
+		if j, err := journal.OpenReadOnly(e.o.Journal); err == nil {
+			left := leftToDo(ctx, j)
+			_ = j.Close() // nothing was written
+			if errors.Is(left, ErrFinished) || errors.Is(left, sweep.ErrStopped) {
+				return nil // the takeover says so, and ends
+			}
 		}
 		why := err.Error()
 		e.oneServer.Store(&why)

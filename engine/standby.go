@@ -69,8 +69,10 @@ func (e *Engine) mayTakeOver(ctx context.Context) (yes bool, err error) {
 	if e.changed() {
 		return false, &ChangedError{*e.takeover}
 	}
-	err = e.leftToDo(ctx)
+	err = leftToDo(ctx, e.journal)
 	switch lost := e.journal.Held(); {
+	case ctx.Err() != nil:
+		return false, errStoodBy
 	case lost != nil:
 		_ = e.journal.Close() // its error is the lease's, too
 		e.journal = nil
@@ -202,39 +204,39 @@ var ErrFinished = errors.New("it stood by, and the sweep has finished")
 
 // leftToDo says why a sweep that no engine has any more is not taken over: it has finished, or
 // a person has stopped it. A sweep that has halted or ceased is refused as at any other start.
-func (e *Engine) leftToDo(ctx context.Context) error {
+func leftToDo(ctx context.Context, j *journal.Journal) error {
 	var st record.Status
-	if err := statusOf(ctx, e.journal, new(plan.Header), &st); err != nil {
+	if err := statusOf(ctx, j, new(plan.Header), &st); err != nil {
 		return err
 	}
 	if st.State == record.ClosedFinished {
 		return ErrFinished
 	}
-	by, err := e.stoppedBy(ctx)
+	by, err := stoppedBy(ctx, j)
 	if err == nil && by != "" {
 		err = fmt.Errorf("%w: it stood by, and %s has stopped the sweep", sweep.ErrStopped, by)
 	}
 	return err
 }
 
-// stoppedBy is who has stopped the whole sweep since its last start, and not handed it over after
-// that. Starts before that count as well if their runs were killed: a killed run has not ended by
-// the stop, and what starts the engine again does not know of it.
-func (e *Engine) stoppedBy(ctx context.Context) (by string, err error) {
-	start, err := e.journal.Latest(ctx, record.Opened)
+// stoppedBy is who has stopped the whole sweep in its last run, and not handed it over after that.
+// Runs before the last count as well if they were killed: a killed run has not ended by the stop,
+// and what starts the engine again does not know of it.
+func stoppedBy(ctx context.Context, j *journal.Journal) (by string, err error) {
+	start, err := j.Latest(ctx, record.Opened)
 	if err != nil {
 		return "", err
 	}
-	ended, err := e.lastEnd(ctx, start.Seq)
+	ended, err := lastEnd(ctx, j, start.Seq)
 	for before := start; err == nil && before.Seq > 0; {
 		start = before
-		before, err = e.journal.LatestBetween(ctx, ended, start.Seq, record.Opened)
+		before, err = j.LatestBetween(ctx, ended, start.Seq, record.Opened)
 	}
 	if err != nil {
 		return "", err
 	}
 	for before := uint64(math.MaxInt64); ; {
-		r, err := e.journal.LatestBetween(ctx, start.Seq, before, record.Operator)
+		r, err := j.LatestBetween(ctx, start.Seq, before, record.Operator)
 		if err != nil || r.Seq == 0 {
 			return "", err
 		}
@@ -251,9 +253,9 @@ func (e *Engine) stoppedBy(ctx context.Context) (by string, err error) {
 
 // lastEnd is the number of the last record before another that says how a run has ended; 0: there
 // is none.
-func (e *Engine) lastEnd(ctx context.Context, before uint64) (end uint64, err error) {
+func lastEnd(ctx context.Context, j *journal.Journal, before uint64) (end uint64, err error) {
 	for _, kind := range [...]record.Kind{record.Closed, record.Halted} {
-		r, err := e.journal.LatestBetween(ctx, 0, before, kind)
+		r, err := j.LatestBetween(ctx, 0, before, kind)
 		if err != nil {
 			return 0, err
 		}
@@ -277,14 +279,14 @@ func (u *UndrainedError) Unwrap() error { return sweep.ErrStopped }
 // undrained is who has stopped the sweep if its last run did not live to end by that. A person's
 // stop holds until a run has ended by it.
 func (e *Engine) undrained(ctx context.Context) (by string, err error) {
-	if by, err = e.stoppedBy(ctx); err != nil || by == "" {
+	if by, err = stoppedBy(ctx, e.journal); err != nil || by == "" {
 		return "", err
 	}
 	opened, err := e.journal.Latest(ctx, record.Opened)
 	if err != nil {
 		return "", err
 	}
-	if ended, err := e.lastEnd(ctx, math.MaxInt64); err != nil || ended > opened.Seq {
+	if ended, err := lastEnd(ctx, e.journal, math.MaxInt64); err != nil || ended > opened.Seq {
 		return "", err
 	}
 	return by, nil

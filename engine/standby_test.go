@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"os"
@@ -134,14 +135,41 @@ func TestTakeoverTakesItsLeaseAgain(t *testing.T) {
 	}
 }
 
-// A takeover waits where the database has one server left, and says so.
+// A takeover waits where the database has one server left, and says so, but not for a sweep in
+// which nothing is left to do.
 func TestTakeoverWaitsForASecondServer(t *testing.T) {
 	t.Parallel()
 	c := pgtest.Start(t, "fsync=on")
-	e := newEngine(Options{
-		Plan:    &plan.Plan{Header: plan.Header{Environment: record.Live}},
-		Journal: c.Address("one"), Registry: prometheus.NewRegistry(), Log: zap.NewNop(),
-	})
+	live := func(sweep string) *Engine {
+		return newEngine(Options{
+			Plan:    &plan.Plan{Header: plan.Header{Environment: record.Live}},
+			Journal: c.Address(sweep), Registry: prometheus.NewRegistry(), Log: zap.NewNop(),
+		})
+	}
+	j, err := journal.Open(c.Address("done"), journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []record.Record{
+		{Kind: record.Planned, Code: strings.Repeat("ab", 32), Body: []byte("{}")},
+		{Kind: record.Opened, Body: record.Encode(record.Opening{SweepID: "abababababab", StoreFirst: true})},
+		{Kind: record.Closed, Code: record.ClosedFinished, Body: record.Encode(record.ClosedBody{})},
+	} {
+		r.At = time.Now()
+		if err := j.Commit(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	soon, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := live("done").awaitReplicated(soon); err != nil {
+		t.Errorf("a sweep that has finished: %v", err)
+	}
+
+	e := live("one")
 	waited := make(chan error)
 	go func() { waited <- e.awaitReplicated(t.Context()) }()
 	says := func(want string) {
