@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -27,6 +28,13 @@ func TestDatabaseThatHadNotFollowed(t *testing.T) {
 		}
 	})
 	p := newPair(t, primary, pairMeters, laggard)
+	for _, n := range p.nodes { // a busy machine may take a while to promote the standby
+		config, err := os.ReadFile(p.scene.path(n.config))
+		if err != nil {
+			t.Fatal(err)
+		}
+		putFile(t, p.scene.path(n.config), bytes.Replace(config, []byte("lease: 10s"), []byte("lease: 1m"), 1))
+	}
 	first := p.start(t, 0)
 	p.untilSent(0, 5)
 	second := p.start(t, 1)
@@ -42,6 +50,16 @@ func TestDatabaseThatHadNotFollowed(t *testing.T) {
 	}
 	laggard.Stop(t)
 	p.untilSent(0, len(p.nodes[0].wire.posts())+25)
+	looked := func() string {
+		t.Helper()
+		said, err := primary.Query("SELECT max(until) FROM safemode.standby")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return said
+	}
+	was := looked()
+	second.until("the second has seen what the standby lacks", func() bool { return looked() != was })
 	primary.Stop(t)
 	laggard.Serve(t, "fsync=off")
 	if err := laggard.Promote(); err != nil {
