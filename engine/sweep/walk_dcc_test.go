@@ -30,6 +30,9 @@ func (w *world) Post(ctx context.Context, p gateway.Post) ([]byte, error) {
 		return nil, &gateway.ThrottledError{Status: 503}
 	}
 	fate := w.fault("fate of a POST", "lost before", "lost after", "throttled", "throttled for an hour", "bad status", "bad reply", "E20", "E21", "E5", "E4", "E49", "I99", "E1")
+	if w.inventory != "" && w.pieces[body].service == servicerequests.ReadInventory {
+		fate = w.inventory
+	}
 	switch {
 	case fate == "lost before":
 		return nil, gateway.ErrInDoubt

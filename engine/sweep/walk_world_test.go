@@ -72,6 +72,8 @@ type world struct {
 	events   int
 	moved    bool
 
+	inventory string // the fate of each POST to the inventory; empty: like any other's
+
 	judge
 }
 
@@ -149,6 +151,8 @@ func newWorld(c *chooser) *world {
 	if w.choose("waves", 2) == 1 {
 		w.options.Waves = []sweep.Wave{{Name: "canary", Meters: 1, Soak: time.Minute}, {Name: "rest"}}
 	}
+	// Without an inventory nothing tells whose a proxy is that the portfolio names.
+	w.inventory = pick(w, "inventory", "", "", "", "bad status", "lost after")
 	c.drawing = false
 	w.options.Tripwires.Unverified = sweep.Tripwire{Window: 20, Minimum: 4, Ratio: 0.5}
 	w.options.Tripwires.Unregistered = sweep.Tripwire{Window: 20, Minimum: 2, Ratio: 0.5}
