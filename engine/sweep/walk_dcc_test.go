@@ -105,6 +105,7 @@ func (w *world) arrive(i int) {
 	case "E20", "E21, not done", "lost":
 		return
 	case "refused":
+		h.refused = h.refused || f.service == servicerequests.ArmSupply
 		h.answered[f.id.Counter] = h.seen
 		w.inbox = append(w.inbox, h.respond(w, f.service, f.id, false))
 		return

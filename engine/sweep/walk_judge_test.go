@@ -403,7 +403,7 @@ func (j *judge) conclude(w *world) {
 		if found := ledgers[i].Found; !found.Mode.Known() || !found.Supply.Known() {
 			continue // a read was lost, and the switch waits for no evidence (decision 18)
 		}
-		if h.lacks && !h.locked && !h.person && !h.touched && !h.silent && !h.excluded && h.supply < servicerequests.Armed {
+		if h.lacks && !h.locked && !h.refused && !h.person && !h.touched && !h.silent && !h.excluded && h.supply < servicerequests.Armed {
 			w.broken(goodEnd, "%v stays off: %s, %s", h.eui, ledgers[i].Verdict.Verdict, w.policy.Conclude(ledgers[i]).Reason)
 		}
 	}
