@@ -153,6 +153,9 @@ func newWorld(c *chooser) *world {
 	}
 	// Without an inventory nothing tells whose a proxy is that the portfolio names.
 	w.inventory = pick(w, "inventory", "", "", "", "bad status", "lost after")
+	if w.choose("one at a time", 4) == 3 { // then a single sleeper may be in the way of all
+		w.options.InFlight = 1
+	}
 	c.drawing = false
 	w.options.Tripwires.Unverified = sweep.Tripwire{Window: 20, Minimum: 4, Ratio: 0.5}
 	w.options.Tripwires.Unregistered = sweep.Tripwire{Window: 20, Minimum: 2, Ratio: 0.5}
