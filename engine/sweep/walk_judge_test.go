@@ -394,7 +394,9 @@ func (j *judge) conclude(w *world) {
 		return
 	}
 	for i, h := range w.homes {
-		if slices.ContainsFunc(ledgers[i].Tallies[:], func(t ledger.Tally) bool { return t.Last == record.ClassRejected }) {
+		tallies := ledgers[i].Tallies
+		tallies[servicerequests.ReadInventory].Last = record.ClassOpen // no home needs an inventory
+		if slices.ContainsFunc(tallies[:], func(t ledger.Tally) bool { return t.Last == record.ClassRejected }) {
 			continue // the DCC has refused it for good
 		}
 		if ledgers[i].Bars.Person != "" {
