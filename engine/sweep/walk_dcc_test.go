@@ -30,6 +30,9 @@ func (w *world) Post(ctx context.Context, p gateway.Post) ([]byte, error) {
 		return nil, &gateway.ThrottledError{Status: 503}
 	}
 	fate := w.fault("fate of a POST", "lost before", "lost after", "throttled", "throttled for an hour", "bad status", "bad reply", "E20", "E21", "E5", "E4", "E49", "I99", "E1")
+	if w.inventory != "" && w.pieces[body].service == servicerequests.ReadInventory {
+		fate = w.inventory
+	}
 	switch {
 	case fate == "lost before":
 		return nil, gateway.ErrInDoubt
@@ -102,6 +105,7 @@ func (w *world) arrive(i int) {
 	case "E20", "E21, not done", "lost":
 		return
 	case "refused":
+		h.refused = h.refused || f.service == servicerequests.ArmSupply
 		h.answered[f.id.Counter] = h.seen
 		w.inbox = append(w.inbox, h.respond(w, f.service, f.id, false))
 		return

@@ -48,6 +48,7 @@ type home struct {
 	known    bool            // the sweep has been told, or has seen it
 	touched  bool            // by a hand, or its stored switch has run
 	silent   bool            // it answers nothing
+	refused  bool            // it has refused a 7.3, as a locked one does (decision 21)
 	readOff  time.Time       // when it answered last that it is Disabled
 	excluded bool            // by an order that was answered
 	told     []gbcs.Alert    // alerts that it has raised, with their counters

@@ -394,7 +394,9 @@ func (j *judge) conclude(w *world) {
 		return
 	}
 	for i, h := range w.homes {
-		if slices.ContainsFunc(ledgers[i].Tallies[:], func(t ledger.Tally) bool { return t.Last == record.ClassRejected }) {
+		tallies := ledgers[i].Tallies
+		tallies[servicerequests.ReadInventory].Last = record.ClassOpen // no home needs an inventory
+		if slices.ContainsFunc(tallies[:], func(t ledger.Tally) bool { return t.Last == record.ClassRejected }) {
 			continue // the DCC has refused it for good
 		}
 		if ledgers[i].Bars.Person != "" {
@@ -403,7 +405,7 @@ func (j *judge) conclude(w *world) {
 		if found := ledgers[i].Found; !found.Mode.Known() || !found.Supply.Known() {
 			continue // a read was lost, and the switch waits for no evidence (decision 18)
 		}
-		if h.lacks && !h.locked && !h.person && !h.touched && !h.silent && !h.excluded && h.supply < servicerequests.Armed {
+		if h.lacks && !h.locked && !h.refused && !h.person && !h.touched && !h.silent && !h.excluded && h.supply < servicerequests.Armed {
 			w.broken(goodEnd, "%v stays off: %s, %s", h.eui, ledgers[i].Verdict.Verdict, w.policy.Conclude(ledgers[i]).Reason)
 		}
 	}

@@ -3,6 +3,7 @@ package sweep_test
 import (
 	"context"
 	"flag"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -74,7 +75,8 @@ var mutants = []mutant{
 
 // TestWalkFindsMutants puts faults back, which the walk must find within ten million steps,
 // some minutes, and say which invariant breaks. It runs the tests of this package with the
-// changed files in place of the real ones.
+// changed files in place of the real ones. The same seed without the mutant must break
+// nothing: else something else was found.
 func TestWalkFindsMutants(t *testing.T) {
 	for _, m := range mutants { // those that are not built now can still be
 		sweeptest.Overlay(t, t.TempDir(), m.edits)
@@ -83,7 +85,16 @@ func TestWalkFindsMutants(t *testing.T) {
 	if n := *walkMutants; n > 0 && n < len(some) {
 		some = some[len(some)-n:]
 	}
-	broke := regexp.MustCompile(`invariant \d+ [^:]*`)
+	broke := regexp.MustCompile(`seed (\d+): invariant \d+ [^:]*`)
+	walk := func(ctx context.Context, binary string, flags ...string) (out string, err error) {
+		flags = append(flags, "-test.run", "^TestWalks$", "-walk.noshrink")
+		text, err := exec.CommandContext(ctx, binary, flags...).CombinedOutput()
+		return string(text), err
+	}
+	healthy, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, m := range some {
 		t.Run(m.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -94,12 +105,15 @@ func TestWalkFindsMutants(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute) // of a machine that is busy
 			defer cancel()
 			began := time.Now()
-			out, err := exec.CommandContext(ctx, binary, "-test.run", "^TestWalks$", "-walk.once", "400000", "-walk.steps", "10000000", "-walk.noshrink").CombinedOutput()
-			found := broke.Find(out)
+			out, err := walk(ctx, binary, "-walk.once", "400000", "-walk.steps", "10000000")
+			found := broke.FindStringSubmatch(out)
 			if err == nil || found == nil {
 				t.Fatalf("not found in %v: %v\n%.2000s", time.Since(began).Round(time.Second), err, out)
 			}
-			t.Logf("found in %v: %s", time.Since(began).Round(100*time.Millisecond), found)
+			t.Logf("found in %v: %s", time.Since(began).Round(100*time.Millisecond), found[0])
+			if out, err := walk(ctx, healthy, "-walk.seed", found[1], "-walk.once", "20000", "-walk.steps", "1"); err != nil {
+				t.Fatalf("another fault was found: this seed breaks an invariant without the mutant, too: %v\n%.2000s", err, out)
+			}
 		})
 	}
 }

@@ -72,6 +72,8 @@ type world struct {
 	events   int
 	moved    bool
 
+	inventory string // the fate of each POST to the inventory; empty: like any other's
+
 	judge
 }
 
@@ -148,6 +150,11 @@ func newWorld(c *chooser) *world {
 	}
 	if w.choose("waves", 2) == 1 {
 		w.options.Waves = []sweep.Wave{{Name: "canary", Meters: 1, Soak: time.Minute}, {Name: "rest"}}
+	}
+	// Without an inventory nothing tells whose a proxy is that the portfolio names.
+	w.inventory = pick(w, "inventory", "", "", "", "bad status", "lost after")
+	if w.choose("one at a time", 4) == 3 { // then a single sleeper may be in the way of all
+		w.options.InFlight = 1
 	}
 	c.drawing = false
 	w.options.Tripwires.Unverified = sweep.Tripwire{Window: 20, Minimum: 4, Ratio: 0.5}
