@@ -161,7 +161,7 @@ func (p *Policy) Wait(m *Meter, r *Request, acknowledged bool, at time.Time) {
 	if acknowledged {
 		r.Body = nil
 	}
-	r.Deadline = at.Add(p.responseWait(m, at))
+	r.SentAt, r.Deadline = at, at.Add(p.responseWait(m, at))
 }
 
 // Quarantine takes in that the DCC's anomaly detection has quarantined a request. It then waits
@@ -175,7 +175,7 @@ func (r *Request) Quarantine(event string) error {
 		return err
 	}
 	r.Event, r.Body, r.Asked = event, nil, nil
-	r.Deadline, r.RetryAt = time.Time{}, time.Time{}
+	r.SentAt, r.Deadline, r.RetryAt = time.Time{}, time.Time{}, time.Time{}
 	return nil
 }
 

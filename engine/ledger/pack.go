@@ -187,7 +187,7 @@ func (r *Request) code(c *Coder, m *Meter) {
 		case w.Phase == Prepared, w.Phase == Signing:
 			w.Half, w.Body, w.Phase = FirstHalf, w.Asked, Ready
 		case w.Phase == Posting, w.Phase == Resting, w.Phase == Sent && w.Body != nil:
-			w.Phase, w.Deadline = Ready, time.Time{}
+			w.Phase, w.SentAt, w.Deadline = Ready, time.Time{}, time.Time{}
 		}
 	}
 	codeService(c, &w.Service)
@@ -199,6 +199,7 @@ func (r *Request) code(c *Coder, m *Meter) {
 	c.counter(&w.ID.Counter)
 	c.time(&w.AskedAt)
 	c.time(&w.PostedAt)
+	c.time(&w.SentAt)
 	c.time(&w.Deadline)
 	c.text(&w.Event)
 	c.Raw(&w.Body)

@@ -35,6 +35,7 @@ type Request struct {
 
 	AskedAt  time.Time // when its first half was signed
 	PostedAt time.Time // when this half was signed
+	SentAt   time.Time // of Sent: since when an answer is awaited
 	Deadline time.Time // of Sent: when it ends without an answer
 	RetryAt  time.Time // of Resting: when the same bytes are POSTed again
 

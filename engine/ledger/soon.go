@@ -32,7 +32,7 @@ func (p *Policy) ShortenWaits(m *Meter, now time.Time) (shorter bool) {
 		return false
 	}
 	for _, r := range m.Open {
-		if soon := later(now, r.AskedAt.Add(short)); r.Phase == Sent && soon.Before(r.Deadline) {
+		if soon := later(now, r.SentAt.Add(short)); r.Phase == Sent && soon.Before(r.Deadline) {
 			r.Deadline, shorter = soon, true
 		}
 	}

@@ -144,3 +144,38 @@ func TestAlertShortensTheWait(t *testing.T) {
 		t.Errorf("waited for until %v, now %v", a.m.PendingOf(toCredit).Deadline, a.now)
 	}
 }
+
+// The shortened wait runs from the last POST, not from the first: what was POSTed again an
+// hour later is waited for as long. It does not matter which is heard of first, the DCC's
+// acknowledgement or the alert: the journal has them in the order in which they came.
+func TestShortenedWaitRunsFromTheLastPost(t *testing.T) {
+	var deadlines []time.Time
+	for _, alertFirst := range []bool{false, true} {
+		a := hasty(t, servicerequests.GSME)
+		a.p.AtRiskWithin, a.p.DailySpend = 24*time.Hour, 5*servicerequests.Pound
+		a.expect(supply, mode, balance)
+		a.read(prepay, on, pounds(100))
+		a.expect(toCredit)
+		r := a.m.PendingOf(toCredit)
+		a.take(r)
+		a.now = a.now.Add(time.Hour)
+		posted := a.now // again, and acknowledged now
+		if !alertFirst {
+			a.p.Wait(a.m, r, true, posted)
+		}
+		a.now = a.now.Add(time.Minute)
+		a.alert(AlertSuspended, 0)
+		a.now = a.now.Add(2 * time.Second)
+		if alertFirst {
+			a.p.Wait(a.m, r, true, posted)
+		}
+		a.p.ShortenWaits(a.m, a.now)
+		if !r.Deadline.Equal(posted.Add(a.p.DarkWait.Gas)) {
+			t.Errorf("alert first %v: waited for until %v, want %v after %v", alertFirst, r.Deadline, a.p.DarkWait.Gas, posted)
+		}
+		deadlines = append(deadlines, r.Deadline)
+	}
+	if !deadlines[0].Equal(deadlines[1]) {
+		t.Errorf("%v", deadlines)
+	}
+}

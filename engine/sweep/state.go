@@ -17,7 +17,7 @@ import (
 
 // stateVersion is the version of the rows: after another program version the records are
 // replayed.
-const stateVersion = 7
+const stateVersion = 8
 
 // snapshot is the first row of the state: everything that does not belong to one meter. The
 // other rows are the store's blocks.
