@@ -1,10 +1,11 @@
 // Reads `go test -json` from standard input: a line for each package as it ends, all
-// output of what failed, and exit 1 if a test failed or was skipped.
+// output of what failed, the tests that took longest, and exit 1 if a test failed or was skipped.
 import { createInterface } from "node:readline";
 
 const output = new Map(); // of the tests and packages that have not ended
 const packages = { pass: 0, fail: 0, skip: 0 };
 const failed = [], skipped = [];
+const slow = []; // tests of ten seconds and more
 
 for await (const line of createInterface({ input: process.stdin })) {
   let event;
@@ -24,6 +25,7 @@ for await (const line of createInterface({ input: process.stdin })) {
       if (event.Test) skipped.push(output.get(name) ?? name);
       break;
     case "pass":
+      if (event.Test && event.Elapsed >= 10) slow.push(event);
       break;
     default:
       continue;
@@ -34,6 +36,8 @@ for await (const line of createInterface({ input: process.stdin })) {
     console.log(`${event.Action === "skip" ? "none" : event.Action}  ${name}  ${(event.Elapsed ?? 0).toFixed(1)}s`);
   }
 }
+slow.sort((a, b) => b.Elapsed - a.Elapsed);
+if (slow.length) console.log(`slow: ${slow.slice(0, 12).map((e) => `${e.Test} ${Math.round(e.Elapsed)}s`).join(", ")}`);
 console.log(`packages: ${packages.pass} passed, ${packages.fail} failed, ${packages.skip} without tests`);
 if (skipped.length) console.log(`skipped although all they need is here:\n${skipped.join("")}`);
 if (failed.length) console.log(`failed:\n  ${failed.join("\n  ")}`);
