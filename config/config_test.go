@@ -94,7 +94,7 @@ func TestExampleNamesEveryKey(t *testing.T) {
 	walk(reflect.TypeFor[config.Config]())
 }
 
-// What the example has commented out is good configuration too.
+// The settings that the example has commented out are valid too.
 func TestExampleUncommented(t *testing.T) {
 	text, err := os.ReadFile("safemode.example.yaml")
 	if err != nil {
@@ -173,8 +173,8 @@ func TestMapsMergeAndListsReplace(t *testing.T) {
 	}
 }
 
-// Whatever the text, it is refused with faults, each with its path, or as no YAML
-// of ours, or yields a valid configuration.
+// Any text yields a valid configuration or is refused: with faults, each with its
+// path, or as no YAML of ours.
 func FuzzParse(f *testing.F) {
 	for _, file := range []string{"safemode.example.yaml", "testdata/minimal.yaml", "testdata/invalid/many_at_once.yaml"} {
 		text, err := os.ReadFile(file)

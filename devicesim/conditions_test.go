@@ -9,7 +9,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// What was put is there, and only that, over many pages.
+// Each meter has the condition that was put for it last, and a meter without
+// one has none, over many pages.
 func TestConditions(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const meters = 2000

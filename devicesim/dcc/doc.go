@@ -57,8 +57,8 @@
 //
 // If a profile says so, the DCC lies (package fault has the list), in two places: in the
 // answer over the connection, which replaces the honest one, and in messages to the inbox.
-// What it does stays honest, with one exception: it accepts the signed form of
-// a Pre-Command that was not asked for, and carries it out.
+// It still acts honestly, with one exception: it accepts the signed form of a
+// Pre-Command that was not asked for, and carries it out.
 //
 // # What it refuses to do
 //

@@ -6,8 +6,8 @@
 // A generated fleet is not kept in memory at all: each meter is grown from the
 // seed when it is asked for. A fleet that was read is a list with its indices.
 //
-// What happens to a meter is package meter's business; keys are package
-// devicepki's. This package refuses files that it would not write: an unknown
+// Package meter says what happens to a meter, and package devicepki has the
+// keys. This package refuses files that it would not write: an unknown
 // column, a malformed field or a second row for a device is an error with line
 // and column, never a guess.
 //

@@ -41,7 +41,7 @@ func TestHandleFailedAttribute(t *testing.T) {
 	}
 }
 
-// What a device says of its clock is what the test data have.
+// A device's answer has the clock status of the test data: unspecified.
 func TestClockStatus(t *testing.T) {
 	r := newBench(t, meter.Behaviour{})
 	for i, test := range []struct {

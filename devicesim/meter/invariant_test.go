@@ -83,8 +83,9 @@ func anyTime(t *rapid.T) time.Time {
 	return noon.Add(time.Duration(rapid.IntRange(0, 7*24).Draw(t, "hour")) * time.Hour)
 }
 
-// Whatever the state, the answers and the faults: no permitted command turns a
-// supply on, and each is answered in a form that has an encoding.
+// In any state, with any behaviour and any fault, no permitted command turns a
+// supply on, and no command that is not critical changes the meter. Each is
+// answered in a form that has an encoding.
 func TestPermittedCommandsNeverEnable(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m, b := anyMeter(t), anyBehaviour(t)

@@ -112,15 +112,17 @@ func TestBelowInSuspension(t *testing.T) {
 
 func cutOffOn(m *fleet.Meter) { m.Balance, m.EmergencyCredit = -pound, fleet.Spent }
 
-// What 4.13 of an electricity meter, and 6.2.9 of a gas meter, say of suspended debt is
-// what happens to the standing charge of a supply that is off or on emergency credit.
+// The standing charge is owed, and not collected, while the supply is off or on
+// emergency credit, if the meter's configuration suspends debt then. An
+// electricity meter tells its configuration in the answer to 4.13, a gas meter in
+// the answer to 6.2.9.
 func TestStandingChargeIsAsConfigured(t *testing.T) {
 	const charge = 48_000
 	l := lived(func(l *meter.Life) {
 		alone(l)
 		l.ElectricityUse, l.GasUse, l.StandingCharge = 1, 1, charge // next to nothing is used
 	})
-	// collected says what became of a day's charge.
+	// collected says whether a day's charge was collected, and not owed.
 	collected := func(m fleet.Meter) bool {
 		t.Helper()
 		before := m

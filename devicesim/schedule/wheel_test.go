@@ -33,7 +33,7 @@ func TestWheel(t *testing.T) {
 				}
 				var want []int
 				for thing, at := range due {
-					// What lay beyond the ring when it was put may come early, never late.
+					// A thing that lay beyond the ring when it was put may come early, never late.
 					if at.Before(turn.Add(width)) {
 						want = append(want, thing)
 					}

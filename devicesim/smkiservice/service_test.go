@@ -230,8 +230,9 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// What DCC says in every answer, and of every certificate, is there, also where our own client
-// does not read it: in the order of DCC's tools.
+// Every answer, and every certificate in it, has the fields that the DCC's has, in the
+// order of the DCC's tools, also those that our own client does not read. No AuditReference
+// is used twice.
 func TestFieldsOfAnswers(t *testing.T) {
 	h, folder, device := newService(t)
 	names := func(answer string) (list []string) {
