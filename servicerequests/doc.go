@@ -7,8 +7,9 @@
 // this module. The wire formats live below it: duis (XML), xmldsig (XML
 // signatures), gbcs (device messages), smki (certificates).
 //
-// What it refuses: there is a [Service] for each member of the permitted set
-// and for nothing else. Enable Supply (7.1), Disable Supply (7.2) and the
-// switch to Prepayment (1.6) are rows of the catalogue, so that they can be
-// recognised and refused by name, but no value of type Service stands for them.
+// It refuses all other services: there is a [Service] for each member of the
+// permitted set and for nothing else. Enable Supply (7.1), Disable Supply (7.2)
+// and the switch to Prepayment (1.6) are rows of the catalogue, so that they can
+// be recognised and refused by name, but no value of type Service stands for
+// them.
 package servicerequests

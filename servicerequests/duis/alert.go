@@ -92,7 +92,7 @@ type MessageDiscarded struct {
 // Discarded is what was dropped, by its CRA flag.
 type Discarded string
 
-// What can be dropped.
+// The kinds of message that can be dropped.
 const (
 	DiscardedCommand  Discarded = "Command"
 	DiscardedResponse Discarded = "Response"

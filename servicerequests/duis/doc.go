@@ -40,7 +40,7 @@
 //	    or DeviceAlertMessage: AlertCode throttling? GBCSPayload
 //	    or DCCAlertMessage: DCCAlertCode throttling? DCCAlert
 //
-// What else the schema allows there is recognised by name ([Other],
+// Anything else that the schema allows there is recognised by name ([Other],
 // [OtherEvent]) and not looked into: it answers requests of the User that are
 // not this module's.
 //

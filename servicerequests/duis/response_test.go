@@ -128,7 +128,7 @@ func TestSampleResponses(t *testing.T) {
 	if proxy.DeviceType() != servicerequests.GPF || proxy.PostCode != "1111-111" || proxy.ID.String() != "88-73-84-CC-6A-10-02-DB" {
 		t.Errorf("proxy %+v", proxy)
 	}
-	// What we write of it is the sample, but for the declared namespaces.
+	// We write it as the sample has it, but for the declared namespaces.
 	xml, err := duis.AppendResponse(nil, r)
 	if err != nil {
 		t.Fatal(err)
@@ -145,11 +145,11 @@ func TestSampleResponses(t *testing.T) {
 	if r.Content != nil || r.Code != "E65" || r.RequestID.Counter != 1658482675800 {
 		t.Errorf("acknowledgement: %+v", r)
 	}
-	// It is unsigned and indented, and read as it came.
+	// The acknowledgement is unsigned and indented, and is read as it came.
 	if _, err := duis.DecodeResponse(outside.Read(t, "duis/acknowledgement-error-unsigned.xml")); err != nil {
 		t.Error(err)
 	}
-	// A signed one is not content until its Signature is proven and gone.
+	// A signed response is refused until its Signature is proven and taken out.
 	if _, err := duis.DecodeResponse(outside.Read(t, "duis/response-8.2-signed.xml")); !errors.Is(err, duis.ErrFormat) {
 		t.Errorf("signed: %v", err)
 	}

@@ -45,7 +45,7 @@ func TestReadSMETS1Vectors(t *testing.T) {
 	}
 }
 
-// What a provider answers to the services of this module.
+// A provider's answers to the services of this module are read, and so is an alert.
 func TestReadSMETS1Answers(t *testing.T) {
 	const said = `<ra:UpdatePaymentModeRsp MessageSuccess="true"/>`
 	vector := smets1Vector(t, "smets1.xml")
@@ -74,8 +74,9 @@ func TestReadSMETS1Answers(t *testing.T) {
 	}
 }
 
-// What is absent is an error and never a value, and nothing is passed over. The document
-// that carries it is a response or alert of the DCC all the same.
+// A message that lacks something, or has more than the schema allows, is an error
+// and never a value. The document that carries it is a response or alert of the DCC
+// all the same.
 func TestReadSMETS1Refuses(t *testing.T) {
 	response, alert := smets1Vector(t, "smets1.xml"), smets1Vector(t, "s1alert.xml")
 	const said = `<ra:UpdatePaymentModeRsp MessageSuccess="true"/>`

@@ -268,7 +268,7 @@ func TestAttackLengthsOfTheOutside(t *testing.T) {
 				c.refuse(t, v, b, "length of %s %02x", what, b[offset])
 			}
 		}
-		// What has a length of several forms: its value off by one, its other forms.
+		// A length that can have several forms: its value off by one, and its other forms.
 		outside := map[string][2]int{"payload": {otherInformation + 3, len(m.Payload)}}
 		if m.MAC != nil {
 			outside["MAC Header"] = [2]int{7, len(raw) - (start - 5)}

@@ -263,7 +263,7 @@ func FuzzMatch(f *testing.F) {
 			}
 			return
 		}
-		// What matches is a permitted Pre-Command that takes effect at once.
+		// A message that matches is a permitted Pre-Command that takes effect at once.
 		c, err := gbcs.DecodeCommand(m)
 		if err != nil || c.When != gbcs.Immediate || c.UseCase.Service == 0 || c.Mode == servicerequests.Prepayment {
 			t.Fatalf("%x matches, and decodes to %+v, %v", b, c, err)

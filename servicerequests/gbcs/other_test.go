@@ -74,7 +74,9 @@ func TestOtherTraffic(t *testing.T) {
 	}
 }
 
-// What a code that is decoded may not have, others may; and what no message has, none.
+// A message under a code that is decoded here may have no supplementary values and no
+// counter of a top-up. Under another code it may have both, but at most three values,
+// of eight bytes each.
 func TestHeadersOfOtherUseCases(t *testing.T) {
 	message := func(code uint16, counter uint64, extra ...byte) []byte {
 		b := gbcs.AppendNull(nil, gbcs.Header{CRA: gbcs.CRAResponse, Counter: counter, Originator: 2, Target: 3, Code: code}, []byte{1, 2, 3})

@@ -66,7 +66,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// What grows while it is read is read no further than to the limit.
+// A file that grows while it is read is read no further than to the limit.
 func TestReadsNoFurther(t *testing.T) {
 	zero, err := os.Open("/dev/zero")
 	if err != nil {

@@ -251,7 +251,8 @@ func openssl(t *testing.T, args ...string) []byte {
 	return stdout.Bytes()
 }
 
-// What Trust follows beforehand is what VerifyChain follows each time.
+// Trust follows the authorities' chains once. Its verdict on a certificate is
+// that of VerifyChain, which follows them each time.
 func TestTrust(t *testing.T) {
 	files, err := smki.TestFolder{Seed: []byte("trust")}.Files()
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// Whatever formats, logs or marshals an identity, or a struct around it, no digit of
-// a private key comes out.
+// No digit of a private key comes out when an identity, or a struct around it, is
+// formatted, logged or marshalled.
 func TestKeysDoNotShowThemselves(t *testing.T) {
 	f, keys := folderWithKeys(t)
 	holder := struct {

@@ -11,8 +11,8 @@ import (
 	"safemode/servicerequests/strictyaml"
 )
 
-// What a few bytes, or very many, could cost is refused with the limit, before it costs
-// anything.
+// A text over a limit, however short or long, is refused with the limit, at little cost
+// in memory and time. A text at the limit is not.
 func TestWhatIsOverTheLimits(t *testing.T) {
 	deep := strings.Repeat("{a: ", 9000) + strings.Repeat("}", 9000)
 	nested := func(levels int) string { return "a: " + strings.Repeat("[", levels-1) + strings.Repeat("]", levels-1) }

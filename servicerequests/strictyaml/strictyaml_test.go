@@ -129,7 +129,7 @@ func TestNothingIsConverted(t *testing.T) {
 		"maybe:":                       "maybe: no value: give it one or remove the key",
 		"Text: x":                      "Text: unknown key",
 		"text.x: 1":                    "text.x: unknown key",
-		// What could not be read is not judged by the rules as well.
+		// A value that could not be read is not judged by the rules as well.
 		"whole: -1.5": "whole: -1.5: want a whole number",
 		"whole: -1":   "whole: -1: want 0 or more",
 	} {

@@ -129,7 +129,7 @@ func TestWritesWhatNoProgramRuns(t *testing.T) {
 	}
 }
 
-// What may be a value of a file without a header is not shown.
+// A title that may be a value, of a file without a header, is counted and not shown.
 func TestNames(t *testing.T) {
 	got := table.Names([]string{"Customer Name", "90-B3-D5-1F-30-01-00-01", "tariff", "1200000000002", "", "x\x1b[2J", "SW1A 2AA 0207 946"})
 	if want := `"Customer Name", "tariff", 5 columns without a name that can be shown`; got != want {
@@ -137,7 +137,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// Whatever the file, what a reader says is its own, and what it returns is bounded.
+// For any file, a reader's errors are the package's own, and the memory that it takes
+// is bounded.
 func FuzzReader(f *testing.F) {
 	f.Add(good)
 	f.Add("sep=;\r\n" + strings.ReplaceAll(good, ",", ";"))
@@ -150,7 +151,8 @@ func FuzzReader(f *testing.F) {
 		if err != nil && !errors.Is(err, table.ErrHeader) && !errors.Is(err, table.ErrUnreadable) {
 			t.Fatalf("foreign error %v", err)
 		}
-		// What was read, written and read again is the same but for what Cell changes.
+		// Records that Shown does not change are the same when they are written and read again, but
+		// for a CRLF in a field, which becomes LF.
 		if err == nil && !slices.ContainsFunc(records, func(r string) bool { return table.Shown(r) != r }) {
 			var out bytes.Buffer
 			w := table.NewWriter(&out)

@@ -355,8 +355,8 @@ func TestAttackLimits(t *testing.T) {
 	})
 }
 
-// What is too much costs next to nothing: it is refused before it is parsed, or
-// where the limit is passed.
+// A document over a limit costs next to nothing: it is refused before it is
+// parsed, or where the limit is passed.
 func TestAttackLimitsComeFirst(t *testing.T) {
 	for name, doc := range map[string]string{
 		"64 MiB of text":        "<a>" + strings.Repeat("x", 64<<20) + "</a>",

@@ -154,8 +154,9 @@ func TestNewKeyRef(t *testing.T) {
 	}
 }
 
-// What other writers of XML do that changes nothing of what was signed: a byte order mark,
-// and the forms of an xs:integer. The proven document is the canonical form all the same.
+// Other writers of XML may add a byte order mark and an XML declaration, and write the
+// certificate's serial number and issuer in other forms. That changes nothing of what was
+// signed, and the proven document is the same canonical text.
 func TestOtherWriters(t *testing.T) {
 	signer, keys := newSigner(t)
 	signed := mustSign(t, signer, request)
@@ -177,8 +178,8 @@ func TestOtherWriters(t *testing.T) {
 	}
 }
 
-// What a SMETS1 Service Provider says comes with its own Signature, in a document that the
-// DCC signs as a whole. That Signature proves nothing here, and stands nowhere else.
+// A message of a SMETS1 Service Provider has its own Signature, in a document that the DCC
+// signs as a whole. That inner Signature proves nothing here, and may stand nowhere else.
 func TestMessageOfAnotherSigner(t *testing.T) {
 	signer, keys := newSigner(t)
 	inner := `<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:SignedInfo></ds:SignedInfo></ds:Signature>`

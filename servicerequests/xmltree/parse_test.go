@@ -257,15 +257,16 @@ func TestParseCopies(t *testing.T) {
 	}
 }
 
-// What was read from a released document stays; the document itself is gone, and
-// its room holds nothing of it.
+// A value that was read from a document stays when the document is released. The
+// document itself can no longer be read, and a later one that gets its memory
+// holds nothing of it.
 func TestRelease(t *testing.T) {
 	const text = `<a xmlns="urn:x" b="1"><c>one</c><c>two</c></a>`
 	doc := mustParse(t, text)
 	root := doc.Root()
 	value, _ := root.FirstChild().Text()
 	doc.Release()
-	for range 8 { // whoever parses next may get the room
+	for range 8 { // whoever parses next may get the memory
 		other := mustParse(t, `<z xmlns="urn:z"><y/></z>`)
 		if got := string(other.AppendInclusive(nil, other.Root(), xmltree.Node{})); got != `<z xmlns="urn:z"><y></y></z>` {
 			t.Fatalf("got %s", got)
