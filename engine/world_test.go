@@ -33,7 +33,7 @@ import (
 	"safemode/servicerequests/smki/smkitest"
 )
 
-// What runs before any test is the worker pool library's own pool.
+// The worker pool library has a pool of its own, which runs before any test.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.M{M: m}, goleak.IgnoreCurrent()) }
 
 // dcc is a front that answers every request with one code.

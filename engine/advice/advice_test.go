@@ -83,8 +83,8 @@ func TestAfterAHalt(t *testing.T) {
 	}
 }
 
-// What ended without a halt goes on by the same command while the approvals give that, and
-// needs two new ones when they do not.
+// A sweep that ended without a halt goes on by the same command if its approvals allow that,
+// and otherwise needs new ones first. A rehearsal starts from the beginning.
 func TestAfterAStop(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -257,8 +257,8 @@ func TestOneApproverMore(t *testing.T) {
 	}
 }
 
-// What is worst for homes comes first, each with how many and what to do by reason; what
-// holds the sweep up comes before.
+// The things that hold the sweep up come first, then the meters, the worst for homes before
+// the others. The meters that are not safe are counted by reason, each with what to do.
 func TestWorstFirst(t *testing.T) {
 	st := judged(record.Status{
 		State: "paused", Meters: 100, Holds: []record.HoldStatus{{Scope: "region North", Action: "stop", By: "Ada"}, {Scope: "the sweep", Action: "pause", By: "wave 1"}},

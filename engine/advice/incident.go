@@ -15,7 +15,7 @@ type Incident struct {
 	Not   string // what not to do
 }
 
-// What a person does, in the same words in a task and in the runbook.
+// Instructions for a person, in the same words in a task and in the runbook.
 const (
 	doServices    = "Ask the DCC's service desk whether these services are in trouble. " + doesServices
 	doesServices  = "The sweep tries them by itself and goes on when they answer."

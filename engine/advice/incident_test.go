@@ -58,7 +58,8 @@ func TestIncidentsOfTheDrills(t *testing.T) {
 	}
 }
 
-// What a gate, a cause of a halt, a hold or a class of requests leads to is an incident.
+// FindIncident knows each incident that a gate, a cause of a halt, a hold or a class of
+// requests leads to.
 func TestIncidentsAreNamed(t *testing.T) {
 	var names []string
 	for _, of := range []map[string]string{gateIncidents, incidentOf, classIncidents} {

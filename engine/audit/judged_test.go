@@ -8,7 +8,9 @@ import (
 	"safemode/servicerequests"
 )
 
-// What a message claims is a fault of the journal only if an outcome rests on it.
+// An outcome must rest on a response to its own request, which came after the
+// request and on which no other outcome rests. A message that falsely claims to
+// be one is a fault only if an outcome rests on it.
 func TestOutcomesRestOnResponses(t *testing.T) {
 	id := servicerequests.RequestID{Originator: 1, Target: 2, Counter: 3}
 	other := id

@@ -56,7 +56,7 @@ func TestFirstStartAndOneGivenAhead(t *testing.T) {
 	}
 }
 
-// What a journal says of its own authority is proven or refused.
+// A journal's claim of authority that cannot be proven is refused.
 func TestAttackJournalSaysItWasApproved(t *testing.T) {
 	o := authoritytest.New(t)
 	start := func(c *authority.Case) *record.Opening { return &c.Journal.Starts[0].Opening }
@@ -240,8 +240,7 @@ func everything(t testing.TB, o *authoritytest.Office, c *authority.Case, name s
 	c.Roster = o.With(t, p)
 }
 
-// What narrows needs nobody; what a configuration allows beyond the plan, and a gate that
-// is closed, refuse every start.
+// A start is refused if the configuration allows more than the plan, or if a gate is closed.
 func TestWiderAndClosedRefuse(t *testing.T) {
 	o := authoritytest.New(t)
 	c := o.First(t)

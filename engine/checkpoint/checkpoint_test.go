@@ -251,7 +251,8 @@ func TestFullDiskInTheMiddleOfANote(t *testing.T) {
 	}
 }
 
-// What is refused stays as it is, and what a log has made it takes away.
+// A file that is refused stays as it is. Discard removes a file that the log has
+// made, and no other.
 func TestDiscardRemovesWhatWasMade(t *testing.T) {
 	signer, verifier := newKey(t)
 	path, b := written(t, signer, verifier, 7)

@@ -12,8 +12,9 @@ import (
 	"safemode/engine/checkpoint"
 )
 
-// What was noted is there after the time within which nothing is written, or at once; never
-// less of one journal, and another takes its place.
+// A checkpoint that is noted is written at once if that is asked for, and otherwise at most
+// once in SeenEvery. An earlier one of the same journal does not replace it; one of another
+// journal does.
 func TestSeen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "winter.tip")
 	kept := func(want checkpoint.Checkpoint) {

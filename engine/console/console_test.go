@@ -143,8 +143,8 @@ func TestOrders(t *testing.T) {
 	}
 }
 
-// What cannot be undone wants the sweep's own id, and a person: in a live sweep one who is
-// proven. Otherwise the sweep does not hear of it.
+// An order that cannot be undone needs the sweep's own id, and a person: in a live sweep one
+// who is proven. Otherwise the sweep does not hear of it.
 func TestOrdersThatCannotBeUndone(t *testing.T) {
 	people := func(o *Options) {
 		o.People = []Person{{Name: "Ada", TokenSHA256: sha256.Sum256([]byte("ada's token")), Role: Orders}}
@@ -282,7 +282,7 @@ func TestReadOrder(t *testing.T) {
 	}
 }
 
-// What a check says stands on the first line, and the pulse on the next, ready or not.
+// The first line is what the check says, and the next is the pulse, ready or not.
 func TestReadyTellsThePulse(t *testing.T) {
 	var stuck error
 	handler, err := New(Options{

@@ -264,7 +264,7 @@ func walk(whole *testing.T, p place) {
 	})
 }
 
-// What is remembered of revocation lists lies in the same folder and is no custody file: a
+// The file that remembers revocation lists lies beside the custody files and is none. A
 // plan and an acceptance after a sweep that had lists read past it.
 func TestReadPassesOverRevocationLists(t *testing.T) {
 	dir := t.TempDir()

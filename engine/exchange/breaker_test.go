@@ -13,7 +13,7 @@ import (
 	"safemode/servicerequests/duis"
 )
 
-// Whatever comes of a half that the breaker has let pass, the breaker is told once.
+// The breaker is told once of each half that it has let pass, whatever comes of it.
 func TestBreakerIsToldOnce(t *testing.T) {
 	throttled := &gateway.ThrottledError{Status: 503}
 	fails := func(err error) func(*door, *exchange.Half) {

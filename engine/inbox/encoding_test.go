@@ -83,7 +83,8 @@ func TestContentType(t *testing.T) {
 	}
 }
 
-// What asks for another path is counted and said, and a flood of it is put off.
+// A POST to another path is counted and logged. A peer that floods the inbox with them is
+// put off, and few of them are logged.
 func TestWrongPath(t *testing.T) {
 	core, logs := observer.New(zap.WarnLevel)
 	b := newBench(t, func(o *Options) { o.Log, o.PerPeer = zap.New(core), Rate{PerSecond: 0.001, Burst: 30} })

@@ -86,8 +86,8 @@ func TestForeignSignature(t *testing.T) {
 	}
 }
 
-// What is still open counts, a halt says since when, and an order says neither who gave it
-// nor what they wrote.
+// A request that is still open is counted. A halt says since when, without a device's id;
+// an order says neither who gave it nor what they wrote.
 func TestEventsAndOpenRequests(t *testing.T) {
 	p, err := incident.Read(all(
 		record.Record{Kind: record.Request, Service: servicerequests.ReadSupplyStatus, ID: id(1), Body: []byte("x")},

@@ -8,7 +8,8 @@ import (
 	"safemode/engine/journal"
 )
 
-// What keeping up with the journal costs, for each record.
+// BenchmarkCatchUp measures what it costs, for each record, to keep up
+// with the journal.
 func BenchmarkCatchUp(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "journal.db")
 	j, err := journal.Open(path, journal.Options{})

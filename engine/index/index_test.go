@@ -132,8 +132,8 @@ func wantStories(t *testing.T, x *index.Index, j *journal.Journal) {
 	}
 }
 
-// What the index finds is the whole story, of each meter, also when the journal has
-// gone on and the index was opened again.
+// The index finds the whole story of each meter, also when the journal has gone on and
+// the index was opened again.
 func TestStories(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
 	j := openJournal(t, path)

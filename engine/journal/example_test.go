@@ -11,7 +11,8 @@ import (
 	"safemode/engine/record"
 )
 
-// What Commit has returned from is on the disk, and every reader finds it under the same hash.
+// Once Commit has returned, the records are on the disk, and every reader finds them under the
+// same hash.
 func Example() {
 	dir, err := os.MkdirTemp("", "journal")
 	if err != nil {

@@ -23,7 +23,7 @@ func fuzzed() (records []record.Record) {
 	return records
 }
 
-// What is read as a record is written as the same bytes: a record has one encoding.
+// A record that is read is written as the same bytes: it has one encoding.
 func FuzzRecord(f *testing.F) {
 	for _, r := range fuzzed() {
 		f.Add(AppendRecord(nil, &r))

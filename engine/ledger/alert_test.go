@@ -181,7 +181,8 @@ func TestAlertThatAReadOverrules(t *testing.T) {
 	}
 }
 
-// What says less must not take the counter of what says more and comes late.
+// An alert is not passed over because one with a higher counter, which says less, was
+// delivered before it.
 func TestAlertsThatOvertake(t *testing.T) {
 	a := seen(t, on)
 	if a.m.ApplyAlert(Alert{Code: AlertFutureDated, Counter: 9, At: a.now, FutureDated: 0x001A}) {

@@ -138,7 +138,8 @@ func TestExclusionStopsAnArm(t *testing.T) {
 	}
 }
 
-// What a person has excluded stays so; what an E4 said can be taken back.
+// An exclusion by a person stays, with the reason that was given first; an exclusion by E4
+// can be taken back.
 func TestExclusionByWhom(t *testing.T) {
 	a := newActor(t, servicerequests.ESME)
 	a.slow = true
@@ -225,7 +226,7 @@ func TestWithdrawnGivesTheTryBack(t *testing.T) {
 			t.Fatalf("%+v", got)
 		}
 	}
-	// A run of refusals that trips says more of the User than of the meter; so do E1 to E3.
+	// A refusal in a run that trips a tripwire says more of the User than of the meter; so do E1 to E3.
 	for _, o := range []record.OutcomeBody{{Class: record.ClassRejected, Code: "E4", Tripped: true}, {Class: record.ClassRejected, Code: "E1"}} {
 		r := at(a, Sent, supply, FirstHalf)
 		a.m.End(&a.p, supply, r.ID, &o, a.now)
@@ -233,7 +234,7 @@ func TestWithdrawnGivesTheTryBack(t *testing.T) {
 			t.Fatalf("%+v, %+v", got, a.m.Bars)
 		}
 	}
-	// What a rerun has taken back is not taken back twice.
+	// A try that a rerun has taken back is not taken back twice.
 	r := at(a, Queued, supply, FirstHalf)
 	a.m.Rerun(a.now)
 	a.move(r, End)
@@ -241,7 +242,7 @@ func TestWithdrawnGivesTheTryBack(t *testing.T) {
 	if got := a.m.Tally(supply).Tries; got != 0 {
 		t.Errorf("%d tries", got)
 	}
-	// Outside the permitted set it is never asked for again.
+	// A request that was withdrawn as outside the permitted set is never asked for again.
 	r = at(a, Signing, supply, FirstHalf)
 	a.move(r, End)
 	a.outcome(supply, r.ID, record.ClassWithdrawn, record.RefusedUnpermitted, nil)

@@ -219,7 +219,8 @@ func TestArmRestsOnAFreshRead(t *testing.T) {
 	}
 }
 
-// What became of a 7.3 whose POST is in doubt is read back; withdrawn, it was no try.
+// The supply is read back after a 7.3 that was withdrawn or is in doubt, and then 7.3 is asked
+// for again. The withdrawn one was no try.
 func TestArmThatWasNotPostedAgain(t *testing.T) {
 	for _, class := range []record.Class{record.ClassWithdrawn, record.ClassInDoubt} {
 		a := cutOff(t)

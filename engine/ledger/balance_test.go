@@ -101,7 +101,8 @@ func TestBalanceThatIsNeverTold(t *testing.T) {
 	}
 }
 
-// What the proxy is refused can be asked of the meter itself.
+// The balance is asked of the meter itself if the DCC refuses the request to its proxy
+// with E5, E11 or E19, but not after E4, which excludes the meter.
 func TestBalanceThatTheProxyIsRefused(t *testing.T) {
 	for _, code := range []string{"E5", "E11", "E19"} {
 		a, targets := darkHome(t, servicerequests.GSME, func(try int, _ *Request) (record.Class, string, *record.Observation) {

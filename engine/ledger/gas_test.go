@@ -113,8 +113,8 @@ func TestProxyThatLagsBehindProvesNothing(t *testing.T) {
 	}
 }
 
-// What has credit left by its proxy and was found on is not asked for more, nor is one
-// that a person must arm in any case.
+// A gas meter whose proxy says that it has credit left is not asked for its balance itself
+// if it was found on or in credit mode, or if a person must arm it in any case.
 func TestProxyIsBelievedWhereNothingRestsOnIt(t *testing.T) {
 	for name, change := range map[string]func(*actor){
 		"found on":     func(a *actor) { a.read(prepay, on, nil) },

@@ -104,8 +104,8 @@ func someMeter(t *rapid.T) *Meter {
 // bare is a meter of which nothing is known but its plan.
 func bare(m *Meter) *Meter { return &Meter{Device: m.Device, Plan: m.Plan} }
 
-// Whatever a ledger holds, it is unpacked as it was packed, and no part of it is taken for
-// the whole.
+// Any ledger is unpacked as it was packed. A part of its bytes is not taken for the whole,
+// nor are more bytes.
 func TestPackedLedgerIsTheSame(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := someMeter(t)
@@ -433,7 +433,7 @@ func TestUnpackTrustsNoCount(t *testing.T) {
 	}
 }
 
-// What Pack never writes is refused: there is one packed form of a ledger.
+// Bytes that Pack never writes are refused: there is one packed form of a ledger.
 func TestUnpackRefusesWhatPackDoesNotWrite(t *testing.T) {
 	id := servicerequests.RequestID{Originator: ourEUI, Target: 1, Counter: 7}
 	for name, change := range map[string]func(*Meter){

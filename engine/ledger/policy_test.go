@@ -91,8 +91,8 @@ func TestElectricitySwitchWaitsForReadsButNotLong(t *testing.T) {
 	a.expect(toCredit)
 }
 
-// What was heard after a command was signed does not show how a meter was found, unless it
-// is what no command of the engine sets.
+// A value that was heard after a command was signed does not show how a meter was found,
+// unless no command of the engine sets that value.
 func TestFoundIsWhatWasHeardBeforeTheSwitch(t *testing.T) {
 	for _, c := range []struct {
 		mode  servicerequests.PaymentMode

@@ -94,14 +94,14 @@ func TestClaimedProxyThatIsNotThere(t *testing.T) {
 		if target := a.m.PendingOf(balance).ID.Target; target != proxyEUI {
 			t.Errorf("%s: the balance is asked of %v", name, target)
 		}
-		// What the other one still answers is not of this meter.
+		// An answer that still comes from the other proxy is not of this meter.
 		before := a.m.Found
 		a.apply(outcomeOf(a, a.m.PendingOf(mode), record.OutcomeBody{Class: record.ClassSuccess, Observed: &record.Observation{Mode: prepay}}))
 		if a.m.Found != before {
 			t.Errorf("%s: found %+v by a proxy that is not its own", name, a.m.Found)
 		}
 	}
-	// That the User itself is refused says nothing about the proxy.
+	// A refusal of the User itself says nothing about the proxy.
 	a := claimedHome(t)
 	a.expect(supply, mode, balance)
 	if e := a.apply(outcomeOf(a, a.m.PendingOf(balance), record.OutcomeBody{Class: record.ClassRejected, Code: "E1"})); e.OtherDevice || a.m.Proxy != othersEUI {

@@ -24,7 +24,7 @@ func stepOf(n, known int) Step {
 	return makeStep(records, Stage{10, time.Duration(n) * 100 * time.Millisecond})
 }
 
-// What has no end stands above all that has.
+// A request that has no end counts as slower than all that have one.
 func TestPercentilesAreOfAll(t *testing.T) {
 	all := stepOf(100, 100)
 	wantMS(t, "p50", all.Ack.P50, 50)

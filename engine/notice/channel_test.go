@@ -63,8 +63,8 @@ func TestWebhookIsSigned(t *testing.T) {
 	}
 }
 
-// Whatever is no 2xx is a failure, a redirect is not followed, and an error does not quote
-// the address.
+// Any answer but a 2xx is a failure, and so is no answer in time; a redirect is not followed,
+// and an error does not quote the address.
 func TestWebhookPeers(t *testing.T) {
 	followed := false
 	var peer string
@@ -102,7 +102,7 @@ func TestWebhookPeers(t *testing.T) {
 		at := time.Now()
 		err := notice.NewWebhook(peer+"/secret/"+path, key, nil).Tell(ctx, notice.Test("live", epoch))
 		cancel()
-		if path == "slow" { // it had said that it took it
+		if path == "slow" { // it had answered 200
 			if err != nil || time.Since(at) > 5*time.Second {
 				t.Errorf("slow: %v after %v", err, time.Since(at))
 			}

@@ -30,7 +30,7 @@ type Limits struct {
 // cross.
 type OverThreshold string
 
-// What to do at a threshold. The sweep keeps to the budget in all cases but Exceed.
+// The ways to act at a threshold. The sweep keeps to the budget in all cases but Exceed.
 const (
 	Refuse OverThreshold = "refuse" // there is no plan
 	Pace   OverThreshold = "pace"   // the pace is cut to fit under it

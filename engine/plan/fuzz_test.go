@@ -20,9 +20,9 @@ func reseal(text string) []byte {
 	return fmt.Appendf(nil, "%s{\"kind\":\"end\",\"sha256\":\"%x\"}\n", lines, sha256.Sum256([]byte(lines)))
 }
 
-// What is read is written again to the byte; all else is refused with the
-// package's own errors. The end line is made right first, or little would get
-// past it.
+// A plan that is read is written again to the byte; any other text is refused
+// with the package's own errors. Each text is also tried with the right end
+// line, or little would get past it.
 func FuzzRead(f *testing.F) {
 	f.Add(string(encode(f, small(f))))
 	f.Add(string(encode(f, build(f, options()))))

@@ -53,7 +53,8 @@ func TestStreamedPlanIsTheLoadedOne(t *testing.T) {
 	}
 }
 
-// What Load refuses is refused when it is read line by line, too.
+// A plan that was altered is refused also when it is read line by line, and the
+// error names the file.
 func TestAlteredStreamsAreRefused(t *testing.T) {
 	whole := encode(t, small(t))
 	folder := t.TempDir()

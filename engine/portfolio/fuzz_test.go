@@ -11,8 +11,8 @@ import (
 	"safemode/servicerequests/heaptest"
 )
 
-// Whatever the file, errors are the package's own, the last is the last, and
-// what is accepted keeps every rule of a row.
+// For any file, errors are the package's own, nothing follows an error that is not a
+// row's, and a row that is accepted keeps every rule.
 func FuzzRead(f *testing.F) {
 	f.Add(header + esme + gsme)
 	f.Add("\ufeff" + strings.ReplaceAll(header+esme, "\n", "\r\n"))

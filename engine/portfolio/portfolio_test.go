@@ -319,8 +319,8 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
-// What else the records claim is read strictly: a date that may mean another day is no
-// instant, and a claim that is not understood refuses its row.
+// The optional claims of the records are read strictly: a date that may mean another day is
+// no instant, and a claim that is not understood refuses its row.
 func TestReadsWhatElseTheRecordsClaim(t *testing.T) {
 	const more = ",gpf_id,balance_estimate,balance_at,last_top_up,supply_state\n"
 	head := strings.TrimSuffix(header, "\n") + more

@@ -53,7 +53,8 @@ func TestReadTransfers(t *testing.T) {
 	}
 }
 
-// Whatever the list, what is taken has an MPxN that can be compared and a day.
+// Each home that is taken from a list has an MPxN that can be compared,
+// and a day.
 func FuzzReadTransfers(f *testing.F) {
 	f.Add(transfersHeader + "1200000000002,2026-12-03,SOLR,CSS,2026-11-30\n0001234567,2026-12-03T00:00:00Z,SOLR,CSS,\n")
 	f.Add(strings.ReplaceAll(transfersHeader, "\n", "\r"))

@@ -131,7 +131,7 @@ func TestDeliveryRefuses(t *testing.T) {
 		{"an inventory", w.signedByDCC(t, inventoryReply()), ErrInvalid, true},
 		{"junk", []byte("<a><b></a>"), ErrInvalid, false},
 
-		// What the XML says against what the message in it says.
+		// The XML contradicts the message in it.
 		{"an error code with a device's response", w.signedByDCC(t, edit(answer74(read), func(r *duis.Response) { r.Code = "E21" })), ErrUnverified, true},
 		{"the answer to another request", w.signedByDCC(t, edit(answer74(read), func(r *duis.Response) { r.RequestID, r.ResponseID = other, other.Reversed() })), ErrUnverified, true},
 		{"another Response ID", w.signedByDCC(t, edit(answer74(read), func(r *duis.Response) { r.ResponseID = other.Reversed() })), ErrUnverified, true},

@@ -196,7 +196,7 @@ var buttons = [...][2]string{
 	{"e470", "press A; at 'Enable supply?' hold B for 2 seconds or more (it may ask for the privacy PIN)"},
 }
 
-// What consumers do at a meter of another model. ASSUMPTION: makers differ.
+// Instructions for a meter of another model. ASSUMPTION: makers differ.
 const (
 	anyElectricityButton = "at the meter choose 'Enable supply' (some: press A, then hold B; others: hold A and B for up to 10 seconds), or at the in-home display"
 	anyGasButton         = "at the gas meter only: turn appliances off; wake the meter, hold B, confirm that they are off by holding A, wait for the valve"

@@ -107,11 +107,12 @@
 //
 // # devices.csv
 //
-// What was found, what was done and what stands, and what prepayment needs to be
-// set up again. switched_at is when the meter answered its first successful 1.6,
-// switched_by its Request ID. balance_before was asked for before the first 1.6 was
-// signed, balance_after after it; credit_mode_due is a gas meter's other balance,
-// positive for money due. emergency_credit is activated, refused, unknown or
-// not_asked. The settings are those of 4.13 and, for a gas meter's suspended debt,
-// of 6.2.9, read before the switch; empty where they were not read.
+// Each meter as it was found, what was done with it, how it stands, and all that
+// prepayment needs to be set up again. switched_at is when the meter answered its
+// first successful 1.6, switched_by its Request ID. balance_before was asked for
+// before the first 1.6 was signed, balance_after after it; credit_mode_due is a gas
+// meter's other balance, positive for money due. emergency_credit is activated,
+// refused, unknown or not_asked. The settings are those of 4.13 and, for a gas
+// meter's suspended debt, of 6.2.9, read before the switch; empty where they were
+// not read.
 package report

@@ -114,7 +114,7 @@ func TestWhoHasLeftAndInWhichState(t *testing.T) {
 	if w.Transferred.Total != 2 || w.Transferred.Planned == nil || *w.Transferred.Planned != (report.Transfers{Meters: 2, Homes: 1, ToCome: 1}) {
 		t.Errorf("%+v, planned %+v", w.Transferred, w.Transferred.Planned)
 	}
-	// What was left alone after its verdict is no finding, though the verdict stays.
+	// A meter that was left alone after its verdict is no finding, though the verdict stays.
 	list := report.List{elecA: {Date: start.Add(time.Hour), Incoming: "NEXT"}}
 	for _, d := range r.Reconcile(nil, list).Differences {
 		if d.Device != elecB {

@@ -209,7 +209,7 @@ func TestAGateThatClosesBetweenSignatureAndPOST(t *testing.T) {
 		if late > 0 || signedLate > 0 {
 			t.Errorf("%d POSTs and %d signatures after the gate closed", late, signedLate)
 		}
-		// What was made durable meanwhile goes as the same bytes once the gate is open.
+		// The bytes that were made durable meanwhile are sent unchanged once the gate is open.
 		w.Disk.Close()
 		w.gate = nil
 		if err := w.run(t.Context(), w.open()); err != nil {
@@ -301,8 +301,8 @@ func (d distant) Post(ctx context.Context, post gateway.Post) ([]byte, error) {
 	return d.Gateway.Post(ctx, post)
 }
 
-// What an order holds back does not leave while the order is being written, however long that
-// takes.
+// Once an order to cease is given, no POST leaves while the order is being written, however
+// long that takes.
 func TestNothingLeavesWhileAnOrderIsWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := street(t, 300, nil)

@@ -89,8 +89,8 @@ func TestAnAlertMovesAHomeUp(t *testing.T) {
 	})
 }
 
-// What an order pauses is not sent until it is taken back, in the same process or in
-// the next; everything else goes on.
+// Requests of a scope that an order pauses or stops are not sent, by the same process
+// or by the next, until the order is taken back. Everything else goes on.
 func TestHoldsOfAScope(t *testing.T) {
 	for name, test := range map[string]struct {
 		order record.OrderBody

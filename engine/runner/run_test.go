@@ -80,7 +80,7 @@ func TestPauseAndResume(t *testing.T) {
 	})
 }
 
-// Whatever ends a run, the next one with the same journal finishes the plan.
+// A run may end for any cause: the next one with the same journal finishes the plan.
 func TestEndsOfARun(t *testing.T) {
 	for name, c := range map[string]struct {
 		cause func(w *world, s *opened, cancel func())

@@ -294,9 +294,9 @@ func TestPrepareRefuses(t *testing.T) {
 	g.wantUntouched(t)
 }
 
-// Whatever is asked for, no Pre-Command of the outside vectors that is outside
-// the permitted set gets a token; those of the set get one for what they are,
-// and for nothing else.
+// No Pre-Command of the outside vectors that is outside the permitted set gets
+// a token, whatever it is said to be. One of the set gets a token for what it
+// is, and for nothing else.
 func TestPrepareTheOutsideVectors(t *testing.T) {
 	g := newGate(t)
 	permitted, forbidden := 0, 0

@@ -169,7 +169,7 @@ func encode(v any) []byte {
 	return b
 }
 
-// What happens to the log itself, in Code of an Operator record.
+// The events of the log itself, in Code of an Operator record.
 const (
 	codeMade    = "made"      // the log was begun
 	CodeStarted = "restarted" // the signer starts: answers of the run before may not have been heard

@@ -22,9 +22,9 @@ import (
 // that can come between two steps does. It performs the machine's actions as package runner
 // does, on the world of package sweeptest. Faults are collected by the world.
 //
-// What is under way is open to whoever walks: halves that a worker has (jobs), results that
-// the machine has not heard of (results), reservations (reserves); flights and deliveries
-// are the world's.
+// A test chooses from what is under way: halves that a worker has (jobs), results that the
+// machine has not heard of (results), reservations (reserves). Flights and deliveries are
+// the world's.
 type driver struct {
 	*sweeptest.World
 	m     *Machine
@@ -48,7 +48,7 @@ type driver struct {
 	steps    int
 	fatal    error                   // the process cannot go on: a start failed
 	watch    func([]Event, []Action) // sees each step; may be nil
-	check    bool                    // hold the machine against its rules after each step
+	check    bool                    // that the machine keeps its rules, after each step
 }
 
 // newDriver makes a driver of some meters in one home, and starts it.

@@ -11,8 +11,8 @@ import (
 	"safemode/servicerequests"
 )
 
-// Whatever halts a sweep, the first thing that follows is that it is written; then every half
-// that a worker has is recalled; nothing is given to a worker any more.
+// A halt of any cause is written before anything else is done; it recalls each half that a
+// worker has, and nothing is sent after it. It is written once.
 func TestAHaltIsWrittenBeforeAnythingElse(t *testing.T) {
 	broken := errors.New("broken")
 	for name, cause := range map[string]Event{
@@ -30,7 +30,7 @@ func TestAHaltIsWrittenBeforeAnythingElse(t *testing.T) {
 			if len(d.jobs) != 2 {
 				t.Fatalf("%d halves", len(d.jobs))
 			}
-			d.work(0) // one is on its way back, one still with its worker
+			d.work(0) // one half is on its way back, one is still with its worker
 			halves := slices.Clone(d.jobs)
 			actions := d.step(cause)
 			write, ok := actions[0].(Append)
@@ -48,7 +48,7 @@ func TestAHaltIsWrittenBeforeAnythingElse(t *testing.T) {
 				t.Error("it has ended with a half with a worker")
 			}
 			posts := d.Posts
-			d.step(cause) // again: once is enough
+			d.step(cause) // the same once more
 			d.drain()
 			d.pass(time.Minute)
 			d.drain()

@@ -61,8 +61,8 @@ func TestTimeDoesNotGoBack(t *testing.T) {
 	wantNoFaults(t, d)
 }
 
-// What the limits at the socket do not let go waits again where it waited, with the bytes
-// that it has, and the pacer is told what was in the way.
+// A half that a limit at the socket refuses waits as long as the limit says, and then goes
+// with the bytes that it has: its request is signed once.
 func TestALimitAtTheSocket(t *testing.T) {
 	for _, limit := range []string{"user", LimitService, LimitAnomaly} {
 		d := newDriver(healthy())

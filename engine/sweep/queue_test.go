@@ -66,7 +66,8 @@ func TestQueuePassesOverWhatWasTried(t *testing.T) {
 	}
 }
 
-// What is put aside is in no queue, and goes back to its place in the order of risk.
+// A request that is put aside is in no queue, and goes back into its region's queue.
+// It can be taken out from among those put aside.
 func TestParking(t *testing.T) {
 	d := newDrive(healthy())
 	d.OnTake = never

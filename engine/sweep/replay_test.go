@@ -304,7 +304,8 @@ func TestAlertsAreReplayed(t *testing.T) {
 	}
 }
 
-// What became of a meter that is suppressed in the next run.
+// A meter whose 1.6 is under way, and which is suppressed at the next start, is sent
+// nothing more and is excluded.
 func TestSuppressedMeterIsLeftAlone(t *testing.T) {
 	d := newDriver(healthy())
 	if !d.until(func() bool { return d.m.ledger(0).openOf(to) != nil }) {

@@ -23,8 +23,8 @@ type place struct {
 
 func placeOf(p piece) place { return place{p.Command, p.Service} }
 
-// What becomes of the first 1.6 by what the DCC and the meter do, and what of the
-// meter in the end.
+// Each row is what the DCC or the meter does with the first 1.6, how that request ends,
+// and which verdict the meter has in the end.
 func TestOutcomes(t *testing.T) {
 	transform, command := place{false, to}, place{true, to}
 	for name, c := range map[string]struct {
@@ -119,7 +119,7 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
-// What the User is refused for says nothing about the meter that it was said of: the next
+// A refusal of the User says nothing about the meter whose request was refused: the next
 // run goes on with it.
 func TestRefusedUserGoesOnWithTheSameMeter(t *testing.T) {
 	d := newDriver(healthy())

@@ -21,10 +21,9 @@ func street(meters int) *driver {
 	return d
 }
 
-// What a tripwire says is written at once, and that it halts next, before anything else
-// happens; the gate of the market participant IDs is told. The meters that were refused in
-// the run are asked again by the next process; one that had been refused before stays
-// excluded only if it is refused again.
+// A tripwire's trip is written at once, with the halt right after it, and nothing is sent in
+// that step; the gate of the market participant IDs is told. No meter stays excluded for an
+// E4: the next process asks them all again.
 func TestATripwireThenAHalt(t *testing.T) {
 	d := street(30)
 	d.alter = func(o *Options) { o.Tripwires.Unregistered = Tripwire{Window: 20, Minimum: 5, Ratio: 0.2} }

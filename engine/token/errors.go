@@ -10,7 +10,7 @@ import (
 	"github.com/miekg/pkcs11"
 )
 
-// What an [Error] is.
+// The two kinds of [Error].
 var (
 	// errUnavailable means that the token does not answer now. It says nothing about the key:
 	// try again later.

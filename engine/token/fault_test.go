@@ -19,8 +19,9 @@ import (
 	"safemode/servicerequests/gbcs"
 )
 
-// What each code leads to, when it comes once, and when it stays; and whether the first
-// failure had had an effect or not makes no difference.
+// A signature is made in spite of a code that passes. A code that stays makes the token
+// unavailable, and one against which trying again does not help is a refusal. Whether the
+// failed call had had an effect makes no difference.
 func TestFaults(t *testing.T) {
 	const forever = 1 << 30
 	for _, test := range []struct {
