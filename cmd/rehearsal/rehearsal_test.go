@@ -15,8 +15,9 @@ import (
 	"safemode/servicerequests/smki"
 )
 
-// Whatever configuration is rehearsed, it talks to the rehearsal's simulator, signs with the
-// rehearsal's keys, and keeps its counters in the rehearsal's folder.
+// A live configuration that is rehearsed talks to the rehearsal's simulator, signs with the
+// rehearsal's keys, and keeps its counters in the rehearsal's folder. It has none of the
+// live gates' files.
 func TestPoint(t *testing.T) {
 	population, err := fleet.Generate(fleet.Options{Meters: 2, Seed: 1})
 	if err != nil {

@@ -19,8 +19,8 @@ import (
 	"safemode/servicerequests"
 )
 
-// What one person can do who may run safemode and write the files that the engine's user
-// may write: each ends with 3, and nothing is sent.
+// Attacks by one person who may run safemode and write the files that the engine's user may
+// write. None of them has anything sent that was not approved.
 
 // forgeJournal writes a journal of a plan's own ID, as its own records would have it, with other
 // meters and a start that nobody approved.
@@ -208,8 +208,8 @@ func TestAttackPreparedByAName(t *testing.T) {
 	s.untouched(t, sim)
 }
 
-// Who stands on a list that the gates look at counts no more: neither to approve, nor by an
-// approval of before, nor to have prepared the plan or recorded its direction.
+// A person whose certificate is revoked on a list of the gates counts no more. Neither a new
+// approval of theirs counts nor an old one, nor a plan or a direction that they signed.
 func TestAttackRevokedPeople(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, 20, 5, 1)
@@ -241,8 +241,8 @@ func TestAttackRevokedPeople(t *testing.T) {
 	s.untouched(t, sim)
 }
 
-// What an approver is shown is the program's: figures first, others' words in quotes and
-// cut, the digest last.
+// The preparer's text cannot change what an approver is shown: figures come first, others'
+// words are quoted and cut short, and the digest is last.
 func TestAttackPreparerWritesTheScreen(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, 20, 5, 1)
@@ -294,8 +294,8 @@ func planShown(t *testing.T, s *scene) string {
 	return r.out + r.err
 }
 
-// What narrows a sweep was approved with it: taken out of the configuration it still binds,
-// or the start is refused.
+// A setting that narrows a sweep was approved with it. If it is taken out of the
+// configuration, it still binds, or the start is refused.
 func TestAttackConfigurationWidens(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, 20, 5, 1)

@@ -118,7 +118,8 @@ func TestAuditOfASweep(t *testing.T) {
 	refuses(t, exitUsage, "not a journal", "", "audit", "--journal", filepath.Join(dir, "fleet.csv"))
 }
 
-// What was done to the file without its chain is named by the record and the deed.
+// The audit of a file that was changed without its chain names the record and what
+// was done.
 func TestAuditNamesWhatWasDoneToARecord(t *testing.T) {
 	long(t)
 	whole, err := os.ReadFile(forge(t, 10, func(r record.Record) []record.Record { return []record.Record{r} }))
@@ -159,7 +160,7 @@ func TestAuditNamesWhatWasDoneToARecord(t *testing.T) {
 			if found := disproven(r); !strings.Contains(found[c.claim], c.fault) {
 				t.Errorf("%q, want %s: %s", found, c.claim, c.fault)
 			}
-			for _, claim := range r.Claims[4:] { // the rest holds up to there, and is not called proven beyond
+			for _, claim := range r.Claims[4:] { // the other claims hold up to there, and are not called proven
 				if claim.Status == audit.Proven && r.Records < 500 && c.claim == "chain" {
 					t.Errorf("%s is %s of a journal that is not whole", claim.Name, claim.Status)
 				}
@@ -284,7 +285,8 @@ func TestAuditSeesThroughAForgedChain(t *testing.T) {
 func TestRestoreDrill(t *testing.T) {
 	long(t)
 	s, sim := patientScene(t, fewMeters(), brisk)
-	// What was answered after the backup is not answered again: it is waited for.
+	// Requests that were answered after the backup are not answered again: the sweep waits for
+	// their answers.
 	s.configure(t, "safemode.yaml", "response_wait_electricity:", "response_wait_gas: 2h\n  response_wait_electricity:")
 	p := s.sweep(t)
 	s.untilDone(t, p, 12)

@@ -28,8 +28,8 @@ func plannedBy(c *config.Config) *plan.Plan {
 	return &plan.Plan{Header: plan.Header{Limits: planLimits(c.Limits), Bounds: planBounds(c)}}
 }
 
-// Whatever an approval was given for cannot be loosened afterwards; what is stricter may
-// be.
+// A setting that an approval was given for cannot be loosened afterwards; it can
+// be made stricter.
 func TestWidened(t *testing.T) {
 	p := plannedBy(bindingConfig())
 	if err := widened(bindingConfig(), p); err != nil {

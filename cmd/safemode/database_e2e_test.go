@@ -154,7 +154,8 @@ func TestDatabaseFailsOver(t *testing.T) {
 	}
 }
 
-// What people asked of the SQLite shell, they ask of an export.
+// An export to SQLite answers the queries that people asked of the journal in
+// the SQLite shell.
 func TestJournalExport(t *testing.T) {
 	long(t)
 	dir, err := swept()
@@ -180,7 +181,7 @@ func TestJournalExport(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	// The queries of the command's own help: what they ask stands two spaces in, they four.
+	// The command's help has queries: each question is indented by two spaces, its query by four.
 	_, help, _ := strings.Cut(must(t, "", "journal", "export", "--help"), "of an export to sqlite:")
 	help, _, _ = strings.Cut(help, "Usage:")
 	asked, query := 0, ""

@@ -214,7 +214,7 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
-// What is not there is found.
+// A command, flag, package, test or script that does not exist is found.
 func TestDocumentsFindsFaults(t *testing.T) {
 	for _, line := range []string{
 		"safemode nothing", "safemode pki nothing", "./safemode demo --nothing", "safemode demo --faults nothing", "safemode signer serve -x",

@@ -35,8 +35,9 @@ func advisedIn(t *testing.T, text string) (commands []string) {
 	return commands
 }
 
-// What a start that is refused, a halt and a stop advise is pasted into a shell elsewhere,
-// word for word but for the approver's own key, and works; status --journal advises the same.
+// The commands that a refused start, a halt and a stop advise work when they are pasted into
+// a shell elsewhere, word for word but for the approver's own key. After the halt, status
+// --journal advises the same.
 func TestAdviceIsPastedAndWorks(t *testing.T) {
 	long(t)
 	s := newScene(t, 20, 5, 1)
@@ -85,7 +86,7 @@ func TestAdviceIsPastedAndWorks(t *testing.T) {
 	}
 	sweep := runs(commands[1])
 
-	// A halt. The advice of its end is that of its journal, of the refusal to go on without.
+	// A halt. The refusal of a start without new approvals, and its journal, advise the same.
 	s.revoke(t, "pki/supplier/digital-signing.pem")
 	halted := sweep.wait()
 	halted.says(t, exitHalted, "halted: gate closed", "certificate is revoked")
@@ -113,7 +114,7 @@ func TestAdviceIsPastedAndWorks(t *testing.T) {
 	approved(commands[0])
 	sweep = runs(commands[1])
 
-	// A stop: the same command goes on once more, which is what was given ahead, and not twice.
+	// A stop: the same command goes on once, by the resume that was approved ahead, and not twice.
 	for _, resumes := range []bool{true, false} {
 		stopped := sweep.signal(syscall.SIGINT)
 		stopped.says(t, exitInterrupted, "interrupted and drained")
@@ -133,7 +134,7 @@ func TestAdviceIsPastedAndWorks(t *testing.T) {
 	if r := sweep.signal(syscall.SIGINT); r.code != exitInterrupted {
 		t.Errorf("%+v", r)
 	}
-	// Whatever is printed as JSON says whether it is real.
+	// Each command's JSON says whether the sweep is real.
 	_, planned := readCSV(t, s.path("portfolio.csv"))
 	journal := s.path("journal.db")
 	for _, args := range [][]string{
@@ -150,8 +151,8 @@ func TestAdviceIsPastedAndWorks(t *testing.T) {
 	stopSim(t, sim)
 }
 
-// Whatever is advised in whatever state is a command that this program has, with all that
-// it requires.
+// Each command that is advised in any state is one of this program, with all
+// that it requires.
 func TestAdvisedCommandsExist(t *testing.T) {
 	place := advice.Place{Folder: "/srv/the night", Config: "safe mode.yaml", Plan: "plan", Journal: "journal.db", Operations: "https://ops.example:8090", Guarded: true}
 	now := time.Date(2026, 11, 30, 3, 0, 0, 0, time.UTC)
@@ -180,7 +181,7 @@ func TestAdvisedCommandsExist(t *testing.T) {
 		t.Errorf("only %d commands are advised", len(all))
 	}
 	for command := range all {
-		// The shell takes the words apart, as it will.
+		// The shell splits the words, as it will when a person pastes them.
 		out, err := exec.Command("sh", "-c", "cd() { :; }; safemode() { printf '%s\\n' \"$@\"; }; "+command).Output()
 		if err != nil {
 			t.Fatalf("%s: %v", command, err)

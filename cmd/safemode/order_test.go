@@ -12,8 +12,9 @@ import (
 	"safemode/engine/record"
 )
 
-// What cannot be undone is ordered only when the id of the very sweep is typed, after it was
-// shown which one it is and whether it is real, and by a person who is named.
+// An order that cannot be undone is given only by a named person who types the id of the
+// very sweep, after being shown which one it is and whether it is real. A script gives the
+// id with --confirm.
 func TestFinalOrdersAreConfirmed(t *testing.T) {
 	var orders []console.Order
 	var people []string
@@ -59,7 +60,7 @@ func TestFinalOrdersAreConfirmed(t *testing.T) {
 			t.Errorf("%s by a script: %+v", args[0], r)
 		}
 	}
-	// What can be taken back is not asked about.
+	// An order that can be taken back is not asked about.
 	orders = nil
 	if r := safemode(t, "", "pause", "--operations", server.URL); r.code != exitDone || len(orders) != 1 || orders[0].Confirm != "" {
 		t.Errorf("pause: %+v, %+v", r, orders)

@@ -63,7 +63,7 @@ func TestPortfolioCheckNamesWhatAFileIs(t *testing.T) {
 	}
 }
 
-// What a file holds drives no terminal and no spreadsheet.
+// The text of a file drives no terminal and no spreadsheet.
 func TestPortfolioCheckQuotes(t *testing.T) {
 	header := strings.Replace(portfolioHeader, "source", "source,\x1b[2Jname,\x1b]0;x\a", 1)
 	row := func(id string) string {

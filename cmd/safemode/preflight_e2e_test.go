@@ -130,7 +130,7 @@ func (s *scene) refusesAs(t *testing.T, foreseen, config, plan, journalName, wan
 	}
 }
 
-// What the sweep refuses, preflight refuses in the same words; and it takes nothing.
+// Preflight refuses what the sweep refuses, in the same words, and changes nothing.
 func TestPreflightRefusesWhatTheSweepRefuses(t *testing.T) {
 	t.Parallel()
 	s := smallScene(t)

@@ -184,9 +184,9 @@ func until(t *testing.T, what string, most time.Duration, holds func() bool) {
 	}
 }
 
-// What goes wrong raises its alert in a real Prometheus, and a calm night raises none. At
-// the speed of most rehearsals an outage of an hour is six seconds, and a share of five
-// minutes is one of the whole sweep. So that of the outage runs slower, and its rules
+// Each of these faults raises its alert in a real Prometheus, and a calm night raises none. At
+// the speed of most rehearsals an outage of an hour is six seconds, and a share over five
+// minutes is one over the whole sweep. So the sweep with the outage runs slower, and its rules
 // look at half a minute, which is half an hour of its clock.
 func TestAlertsFire(t *testing.T) {
 	long(t)
@@ -221,7 +221,7 @@ func TestAlertsFire(t *testing.T) {
 			s.untilDone(t, p, 5) // most verdicts come at the end, when the switches are confirmed
 			_, queries := expressions(t)
 			for _, query := range queries {
-				// What nothing has happened of yet has no samples; the rest must.
+				// A query about something that has not happened yet has no samples; the rest must.
 				if !strings.Contains(query, "headroom") && !strings.Contains(query, "> 0") {
 					until(t, "samples for the dashboard's "+query, longest, func() bool { return w.answers(t, query) > 0 })
 				}
@@ -229,14 +229,14 @@ func TestAlertsFire(t *testing.T) {
 			if fires := w.firing(); len(fires) > 0 {
 				t.Errorf("a calm night raises %v", fires)
 			}
-			// A sweep that is gone while meters are left.
+			// The sweep is gone while meters are left.
 			end(p)
 			until(t, "SafemodeGone", 2*longest, func() bool { return slices.Contains(w.firing(), "SafemodeGone") })
 		}
 		end(p)
 		stopSim(t, sim)
 	}
-	// Two at a time: where all begin at once a busy machine scrapes too late to see the alert.
+	// Two at a time: if all began at once, a busy machine would scrape too late to see the alert.
 	for side := range 2 {
 		t.Run(fmt.Sprintf("side %d", side+1), func(t *testing.T) {
 			t.Parallel()

@@ -77,7 +77,7 @@ func TestPacedUnderAThreshold(t *testing.T) {
 // Forced over them, what is quarantined is held, released and finished, and none of
 // it is sent twice.
 func TestForcedOverAThreshold(t *testing.T) {
-	// A day: all of the sweep is within it.
+	// The period is a day, so that the whole sweep is within it.
 	r, o := watchful(t, config.Threshold{Count: 40, Per: 24 * time.Hour}, func(c *config.Config) { c.Limits.IgnoreAnomalyThresholds = true })
 	e, err := engine.Open(t.Context(), o)
 	if err != nil {
@@ -107,7 +107,8 @@ func TestForcedOverAThreshold(t *testing.T) {
 		if len(st.Quarantine) < len(held) {
 			continue // the alerts are on their way
 		}
-		// What came in before a resume took hold is held without another pause.
+		// Only the holds of the first are looked at: a request that is quarantined before a resume
+		// takes effect is held without another pause.
 		if first := len(caught) == 0 && len(held) > 0; first && (len(st.Holds) != 1 || st.Holds[0].Scope != "SRV 1.6" || !strings.Contains(st.Holds[0].Reason, "event reference")) {
 			t.Errorf("holds %+v", st.Holds)
 		}
@@ -135,7 +136,7 @@ func TestForcedOverAThreshold(t *testing.T) {
 	}
 	for _, m := range rep.Meters {
 		sent := switchesOf(m)
-		for i, r := range sent { // only what never reached the meter is asked for again
+		for i, r := range sent { // only a request that never reached the meter is asked for again
 			if again := i < len(sent)-1; caught[m.Device] && again != (r.Code == string(servicerequests.Unreachable)) && r.Code != string(servicerequests.Unreachable) {
 				t.Errorf("%v was quarantined, and got %+v", m.Device, sent)
 			}

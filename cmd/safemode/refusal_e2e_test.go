@@ -241,7 +241,8 @@ func TestDryRun(t *testing.T) {
 	}
 }
 
-// What lies beside --journal may be a real sweep's: a dry run does not touch it.
+// The files beside --journal may be a real sweep's: a dry run refuses such a folder and
+// changes nothing in it. Its flags are refused without --dry-run.
 func TestDryRunNeedsAFolderOfItsOwn(t *testing.T) {
 	t.Parallel()
 	s := smallScene(t)

@@ -79,7 +79,7 @@ func TestScreen(t *testing.T) {
 			t.Errorf("the view lacks %q:\n%s", part, text)
 		}
 	}
-	// The rates stand to the limit as their bars do.
+	// The bars are as long as their rates are high.
 	for line := range strings.Lines(text) {
 		want := map[string]int{"sent": 79, "answered": 39, "limit": 94}
 		if name, _, _ := strings.Cut(line, " "); want[name] != 0 && strings.Count(line, "━")+strings.Count(line, "─") != want[name] {
@@ -100,7 +100,7 @@ func TestScreen(t *testing.T) {
 		if !strings.HasPrefix(ansi.Strip(lines[0]), " SIMULATOR: a drill") {
 			t.Errorf("first comes %q", lines[0])
 		}
-		// What must be known at once is on the smallest of the usual terminals.
+		// The smallest of the usual terminals shows all that must be known at once.
 		if text := ansi.Strip(strings.Join(lines, "\n")); size.Height == 24 {
 			for _, part := range []string{"NOT SENDING", "0123456789ab", "to look. Ask Ada; then\nresume.", "3 meters are not safe", "SHUT: gate certificates", "on supply 30"} {
 				if !strings.Contains(text, part) {
@@ -143,7 +143,8 @@ func TestScreenWithoutNews(t *testing.T) {
 	}
 }
 
-// What is written while a view fills the terminal is kept, and comes after it, whole.
+// Text that is written while a view fills the terminal is kept, and comes after the
+// view, whole.
 func TestTerminalKeepsWhatIsSaid(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "terminal")
 	f, err := os.Create(path)

@@ -152,12 +152,13 @@ func TestUnits(t *testing.T) {
 		if out, err := command.CombinedOutput(); err != nil || strings.Contains(string(out), dir) {
 			t.Errorf("%s: %v\n%s", unit, err, out)
 		}
-		// How much a service that was taken over could do, of 10: both stand at 1.4 and under.
+		// A unit's score, of 10, says how much it could do if it were taken over: both have 1.4 or
+		// less.
 		command = exec.CommandContext(t.Context(), tool, "security", "--offline=yes", "--no-pager", "--threshold=14", filepath.Join(dir, filepath.Base(unit)))
 		if out, err := command.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", unit, err, out)
 		}
-		// What it calls is a command of this program, with flags that it has.
+		// The unit calls a command of this program, with flags that the command has.
 		for line := range strings.Lines(string(mustRead(t, unit))) {
 			call, is := strings.CutPrefix(strings.TrimSpace(line), "ExecStart=/usr/bin/safemode ")
 			if !is {

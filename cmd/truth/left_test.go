@@ -26,8 +26,9 @@ func gone(t *tale, at history.Instant) *tale {
 	return t.called(record.VerdictExcluded, record.ReasonTransferred+" (N27, change of supplier)")
 }
 
-// What a sweep leaves alone because its home leaves must be on the list, or the DCC have said
-// so; not before its time; and nothing may be sent to it after.
+// A meter that a sweep leaves alone because its home leaves must be on the list, or the
+// DCC must have said so. It is not left alone before its time, and nothing may be sent
+// to it after.
 func TestTruthOfHomesThatLeave(t *testing.T) {
 	accepted := func(at time.Duration) func(*tale) {
 		return func(t *tale) {
@@ -61,7 +62,7 @@ func TestTruthOfHomesThatLeave(t *testing.T) {
 		{"off, and left alone in time", leftOff(unarmed(), "no read was fresh enough to arm on").with(func(t *tale) {
 			t.Listed, t.Margin, t.Terms.Now, t.OnTheWay = time.Unix(0, int64(day)), time.Hour, history.Instant(20*time.Hour), time.Minute
 			t.left = history.Instant(9 * time.Hour)
-		}), []Kind{WrongReason}}, // the reason is none, but nobody was to help
+		}), []Kind{WrongReason}}, // nothing bears the reason out, but nobody had to help the meter any more
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			j := judge([]claim{test.tale.claim}, func(servicerequests.EUI) Facts { return test.tale.Facts }, test.tale.Terms)

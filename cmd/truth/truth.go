@@ -93,7 +93,7 @@ type Mismatch struct {
 	Kind    Kind                `json:"kind"`
 	Reason  string              `json:"reason"`
 
-	// What happened to the meter, and to a gas meter's proxy.
+	// The history of the meter, and of a gas meter's proxy.
 	Meter *history.Device `json:"meter,omitempty"`
 	Proxy *history.Device `json:"proxy,omitempty"`
 }
