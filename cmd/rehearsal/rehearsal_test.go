@@ -64,3 +64,19 @@ func TestPoint(t *testing.T) {
 		t.Errorf("identities %v, gates %+v", c.Identities, c.Gates)
 	}
 }
+
+// In the hours before non-disablement ends, in summer and in winter, a rehearsal has it end later.
+func TestMorning(t *testing.T) {
+	for at, want := range map[string]bool{
+		"2026-12-01T04:59:59Z": false, "2026-12-01T05:00:00Z": true, "2026-12-01T08:59:59Z": true, "2026-12-01T09:00:00Z": false,
+		"2026-07-01T03:59:59Z": false, "2026-07-01T04:00:00Z": true, "2026-07-01T07:59:59Z": true, "2026-07-01T08:00:00Z": false,
+	} {
+		now, err := time.Parse(time.RFC3339, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rehearsal.Morning(now) != want {
+			t.Errorf("%s: %t", at, !want)
+		}
+	}
+}

@@ -38,6 +38,17 @@ func Config(speed float64) config.Config {
 	return c
 }
 
+// LateWindowEnds is a line of configuration for a rehearsal that is made in the [Morning].
+const LateWindowEnds = "window_ends: {earliest: 13h, latest: 14h}"
+
+// Morning says whether non-disablement ends within hours by the shipped window_ends: a night that
+// begins now would be over before it has reached its homes.
+func Morning(now time.Time) bool {
+	end := int(config.Default().WindowEnds.Earliest / time.Hour)
+	hour := now.In(clock.British()).Hour()
+	return hour >= end-4 && hour < end
+}
+
 // ShortenRetries has what cannot be reached given up within two hours, not days.
 func ShortenRetries(c *config.Config) {
 	c.Policy.RetryElectricity = []time.Duration{2 * time.Minute, 10 * time.Minute}

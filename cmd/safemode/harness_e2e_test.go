@@ -301,6 +301,9 @@ limits:
 		// up by a busy machine such a clock runs on, and what is under way comes too late.
 		text += "waves: {abort: {no_response: {ratio: 1, min_sample: 20, action: pause}}}\n"
 	}
+	if rehearsal.Morning(time.Now()) {
+		text += rehearsal.LateWindowEnds + "\n"
+	}
 	p := c.Policy
 	list := func(ladder []time.Duration) string {
 		return strings.ReplaceAll(strings.Trim(fmt.Sprint(ladder), "[]"), " ", ", ")

@@ -32,7 +32,8 @@ type night struct {
 	Supplier                              string
 	Meters                                int
 	Speed                                 float64
-	Own                                   bool // addresses are not the defaults
+	Own                                   bool   // addresses are not the defaults
+	LateWindowEnds                        string // of a rehearsal that is made in the morning
 }
 
 func newInit(std stdio) *cobra.Command {
@@ -150,7 +151,11 @@ func (n *night) rehearse(dir string, seed uint64) error {
 	if err := writeFleet(population, in("fleet.csv"), in("portfolio.csv")); err != nil {
 		return err
 	}
-	today := time.Now().UTC().Truncate(24 * time.Hour)
+	now := time.Now().UTC()
+	if rehearsal.Morning(now) {
+		n.LateWindowEnds = rehearsal.LateWindowEnds
+	}
+	today := now.Truncate(24 * time.Hour)
 	if err := rehearsal.WriteDirection(in("direction.yaml"), smki.TestSupplier, n.Meters, today); err != nil {
 		return err
 	}

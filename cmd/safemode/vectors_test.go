@@ -141,7 +141,7 @@ func must(t *testing.T, text string, args ...string) string {
 	t.Helper()
 	r := safemode(t, text, args...)
 	if r.code != exitDone || r.err != "" {
-		t.Fatalf("safemode %s: exit %d: %s", strings.Join(args, " "), r.code, r.err)
+		t.Fatalf("safemode %s: exit %d: %s\n%s", strings.Join(args, " "), r.code, r.err, r.out)
 	}
 	return r.out
 }
