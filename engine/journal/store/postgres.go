@@ -440,7 +440,8 @@ func (r *pgReader) After(ctx context.Context, first uint64, most int) ([]Segment
 
 // Newest implements [Reader].
 func (r *pgReader) Newest(ctx context.Context, kinds, after, before uint64) (*Segment, error) {
-	condition := "kinds & $2 <> 0 AND first < $4"
+	condition := `kinds & $2 <> 0 AND first < $4
+		AND first >= coalesce((SELECT max(first) FROM safemode.segment WHERE sweep = $1 AND first <= $3), $3)`
 	if kinds&^Marked == 0 {
 		condition += " AND " + marked
 	}

@@ -396,7 +396,7 @@ func (r *sqliteReader) After(ctx context.Context, first uint64, most int) ([]Seg
 
 // Newest implements [Reader].
 func (r *sqliteReader) Newest(ctx context.Context, kinds, after, before uint64) (*Segment, error) {
-	condition := "kinds & ?1 <> 0 AND first < ?3"
+	condition := "kinds & ?1 <> 0 AND first < ?3 AND first >= coalesce((SELECT max(first) FROM segment WHERE first <= ?2), ?2)"
 	if kinds&^Marked == 0 {
 		condition += " AND " + marked
 	}
