@@ -162,7 +162,7 @@ func BenchmarkStore(b *testing.B) {
 		for _, block := range r.blocks {
 			blocks += len(block)
 		}
-		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/1e6, "MB")
+		b.ReportMetric((float64(after.HeapAlloc)-float64(before.HeapAlloc))/1e6, "MB")
 		b.ReportMetric(float64(blocks)/meters, "bytes/ledger")
 		runtime.KeepAlive(&r)
 	}
