@@ -223,32 +223,41 @@ func leftToDo(ctx context.Context, j *journal.Journal) error {
 // Runs before the last count as well if they were killed: a killed run has not ended by the stop,
 // and what starts the engine again does not know of it.
 func stoppedBy(ctx context.Context, j *journal.Journal) (by string, err error) {
-	start, err := j.Latest(ctx, record.Opened)
+	opened, err := j.Latest(ctx, record.Opened)
 	if err != nil {
 		return "", err
 	}
-	ended, err := lastEnd(ctx, j, start.Seq)
-	for before := start; err == nil && before.Seq > 0; {
-		start = before
-		before, err = j.LatestBetween(ctx, ended, start.Seq, record.Opened)
-	}
+	ended, err := lastEnd(ctx, j, opened.Seq)
 	if err != nil {
 		return "", err
 	}
-	for before := uint64(math.MaxInt64); ; {
-		r, err := j.LatestBetween(ctx, start.Seq, before, record.Operator)
-		if err != nil || r.Seq == 0 {
+	var stop string // who gave the last stop; empty: none, or a handover came after it
+	var known bool  // whether that is found
+	for r, err := range j.Backward(ctx, ended, math.MaxInt64, record.Opened, record.Operator) {
+		if err != nil {
 			return "", err
+		}
+		switch {
+		case r.Kind == record.Opened: // an order before the first start is of the run that has ended
+			if by = stop; known {
+				return by, nil
+			}
+			continue
+		case known, r.Code != record.OrderHandover && r.Code != record.OrderStop:
+			continue
 		}
 		o, err := record.Decode[record.OrderBody](r)
-		switch whole := o.Region == 0 && o.Wave == 0 && o.SRV == ""; {
-		case err != nil, r.Code == record.OrderHandover:
+		if err != nil {
 			return "", err
-		case r.Code == record.OrderStop && whole:
-			return o.By, nil
 		}
-		before = r.Seq
+		if r.Code == record.OrderHandover || o.Region == 0 && o.Wave == 0 && o.SRV == "" {
+			known = true
+			if r.Code == record.OrderStop {
+				stop = o.By
+			}
+		}
 	}
+	return by, nil
 }
 
 // lastEnd is the number of the last record before another that says how a run has ended; 0: there

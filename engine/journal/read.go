@@ -317,22 +317,44 @@ func (j *Journal) LatestBetween(ctx context.Context, after, before uint64, kind 
 	return r, j.named(err)
 }
 
-func (j *Journal) latest(ctx context.Context, from store.Reader, after, before uint64, kind record.Kind) (record.Record, error) {
+func (j *Journal) latest(ctx context.Context, from store.Reader, after, before uint64, kind record.Kind) (found record.Record, err error) {
+	err = j.backward(ctx, from, after, before, 1<<kind, 1, func(r record.Record) bool { found = r; return false })
+	return found, err
+}
+
+// Backward returns the durable records of some kinds between two others, the last one first. It
+// reads little if [store.Marked] has the kinds.
+func (j *Journal) Backward(ctx context.Context, after, before uint64, kinds ...record.Kind) iter.Seq2[record.Record, error] {
+	var mask uint64
+	for _, kind := range kinds {
+		mask |= 1 << kind
+	}
+	return func(yield func(record.Record, error) bool) {
+		if err := j.backward(ctx, j.store, after, before, mask, 256, func(r record.Record) bool { return yield(r, nil) }); err != nil {
+			yield(record.Record{}, j.named(err))
+		}
+	}
+}
+
+// backward reads so many segments at a time, until do returns false.
+func (j *Journal) backward(ctx context.Context, from store.Reader, after, before, kinds uint64, most int, do func(record.Record) bool) error {
 	for {
-		s, err := from.Newest(ctx, 1<<kind, after, before)
-		if err != nil || s == nil {
-			return record.Record{}, err
+		page, err := from.Newest(ctx, kinds, after, before, most)
+		if err != nil || len(page) == 0 {
+			return err
 		}
-		// The index may be older than the row, in a file that somebody has changed.
-		all, err := j.unpacker.open(s)
-		if err != nil {
-			return record.Record{}, err
-		}
-		for i := len(all) - 1; i >= 0; i-- {
-			if r := all[i].Record; r.Kind == kind && r.Seq > after && r.Seq < before {
-				return r, nil
+		for n := range page {
+			// The index may be older than the row, in a file that somebody has changed.
+			all, err := j.unpacker.open(&page[n])
+			if err != nil {
+				return err
 			}
+			for i := len(all) - 1; i >= 0; i-- {
+				if r := all[i].Record; kinds&(1<<r.Kind) != 0 && r.Seq > after && r.Seq < before && !do(r) {
+					return nil
+				}
+			}
+			before = page[n].First
 		}
-		before = s.First
 	}
 }

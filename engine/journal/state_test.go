@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -142,6 +143,21 @@ func TestLatest(t *testing.T) {
 	}
 	if r, err := j.Latest(t.Context(), record.Closed); err != nil || r.Seq != 0 {
 		t.Errorf("got %v, %v", r, err)
+	}
+	for _, c := range []struct {
+		after, before uint64
+		want          []uint64
+	}{{0, 100, []uint64{3, 1}}, {1, 100, []uint64{3}}, {0, 3, []uint64{1}}, {3, 100, nil}} {
+		var found []uint64
+		for r, err := range j.Backward(t.Context(), c.after, c.before, record.Closed, record.Opened) {
+			if err != nil || r.Kind != record.Opened {
+				t.Fatalf("got %v, %v", r, err)
+			}
+			found = append(found, r.Seq)
+		}
+		if !slices.Equal(found, c.want) {
+			t.Errorf("between %d and %d: %d, want %d", c.after, c.before, found, c.want)
+		}
 	}
 	if err := j.Close(); err != nil {
 		t.Fatal(err)

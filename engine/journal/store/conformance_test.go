@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -382,14 +383,23 @@ func newest(t *testing.T, b bench) {
 		{record.Verdict, 0, end, 0},
 		{record.Halted, 0, end, 0},
 	} {
-		got, err := s.Newest(t.Context(), 1<<c.kind, c.after, c.before)
+		got, err := s.Newest(t.Context(), 1<<c.kind, c.after, c.before, 1)
 		first := uint64(0)
-		if got != nil {
-			first = got.First
+		if len(got) > 0 {
+			first = got[0].First
 		}
 		if err != nil || first != c.want {
 			t.Errorf("case %d: segment of record %d, %v, want %d", i, first, err, c.want)
 		}
+	}
+	all, err := s.Newest(t.Context(), 1<<record.Opened|1<<record.State, 0, end, 100)
+	must(t, err)
+	var firsts []uint64
+	for _, segment := range all {
+		firsts = append(firsts, segment.First)
+	}
+	if !slices.Equal(firsts, []uint64{9, 5, 1}) {
+		t.Errorf("segments of records %d, the last one first", firsts)
 	}
 }
 

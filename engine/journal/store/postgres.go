@@ -439,18 +439,14 @@ func (r *pgReader) After(ctx context.Context, first uint64, most int) ([]Segment
 }
 
 // Newest implements [Reader].
-func (r *pgReader) Newest(ctx context.Context, kinds, after, before uint64) (*Segment, error) {
+func (r *pgReader) Newest(ctx context.Context, kinds, after, before uint64, most int) ([]Segment, error) {
 	condition := `kinds & $2 <> 0 AND first < $4
 		AND first >= coalesce((SELECT max(first) FROM safemode.segment WHERE sweep = $1 AND first <= $3), $3)`
 	if kinds&^Marked == 0 {
 		condition += " AND " + marked
 	}
-	found, err := r.segments(ctx, `SELECT `+columns+` FROM safemode.segment WHERE sweep = $1 AND `+condition+`
-		AND last > $3 ORDER BY first DESC LIMIT 1`, r.id, int64(kinds), int64(after), int64(min(before, math.MaxInt64)))
-	if err != nil || len(found) == 0 {
-		return nil, err
-	}
-	return &found[0], nil
+	return r.segments(ctx, `SELECT `+columns+` FROM safemode.segment WHERE sweep = $1 AND `+condition+`
+		AND last > $3 ORDER BY first DESC LIMIT $5`, r.id, int64(kinds), int64(after), int64(min(before, math.MaxInt64)), int64(most))
 }
 
 func (r *pgReader) segments(ctx context.Context, query string, args ...any) (found []Segment, err error) {

@@ -395,17 +395,13 @@ func (r *sqliteReader) After(ctx context.Context, first uint64, most int) ([]Seg
 }
 
 // Newest implements [Reader].
-func (r *sqliteReader) Newest(ctx context.Context, kinds, after, before uint64) (*Segment, error) {
+func (r *sqliteReader) Newest(ctx context.Context, kinds, after, before uint64, most int) ([]Segment, error) {
 	condition := "kinds & ?1 <> 0 AND first < ?3 AND first >= coalesce((SELECT max(first) FROM segment WHERE first <= ?2), ?2)"
 	if kinds&^Marked == 0 {
 		condition += " AND " + marked
 	}
-	found, err := r.segments(ctx, `SELECT `+columns+` FROM segment WHERE `+condition+` AND last > ?2 ORDER BY first DESC LIMIT 1`,
-		int64(kinds), int64(after), int64(min(before, math.MaxInt64)))
-	if err != nil || len(found) == 0 {
-		return nil, err
-	}
-	return &found[0], nil
+	return r.segments(ctx, `SELECT `+columns+` FROM segment WHERE `+condition+` AND last > ?2 ORDER BY first DESC LIMIT ?4`,
+		int64(kinds), int64(after), int64(min(before, math.MaxInt64)), most)
 }
 
 func (r *sqliteReader) segments(ctx context.Context, query string, args ...any) (found []Segment, err error) {

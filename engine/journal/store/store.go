@@ -150,9 +150,10 @@ type Reader interface {
 	Read(ctx context.Context, seq uint64, most int) ([]Segment, error)
 	// After returns, in order, the segments that begin after a record, likewise.
 	After(ctx context.Context, first uint64, most int) ([]Segment, error)
-	// Newest returns the last segment that has one of some kinds and a record between two
-	// others; nil if there is none. For [Marked] kinds it does not read the others.
-	Newest(ctx context.Context, kinds, after, before uint64) (*Segment, error)
+	// Newest returns the last segments that have one of some kinds and a record between two
+	// others, the last one first: at most so many, and fewer where they are large. For [Marked]
+	// kinds it does not read the others.
+	Newest(ctx context.Context, kinds, after, before uint64, most int) ([]Segment, error)
 	// Range returns the lowest first and the highest last record of all segments.
 	Range(ctx context.Context) (first, last int64, err error)
 	// State returns the kept state, in the order of its rows.
