@@ -9,6 +9,7 @@ import (
 	"iter"
 	"math"
 	"os"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -231,87 +232,97 @@ func History(ctx context.Context, j *journal.Journal) (h authority.Journal, err 
 		}
 		h.Planned = planned.Code
 	}
-	var all []record.Record // records of starts, the last first
-	for before := uint64(math.MaxInt64); ; {
-		opened, err := j.LatestBetween(ctx, 0, before, record.Opened)
+	var runs []run // the last first
+	last := run{before: math.MaxInt64}
+	for r, err := range j.Backward(ctx, 0, math.MaxInt64, record.Opened, record.Closed, record.Halted, record.Tripwire) {
 		if err != nil {
 			return h, err
 		}
-		if opened.Seq == 0 {
-			break
+		if last.take(r) {
+			runs, last = append(runs, last), run{before: r.Seq}
 		}
-		all, before = append(all, opened), opened.Seq
 	}
-	for i := len(all) - 1; i >= 0; i-- {
-		opening, err := record.Decode[record.Opening](all[i])
+	for _, run := range slices.Backward(runs) {
+		opening, err := record.Decode[record.Opening](run.opened)
 		if err != nil {
 			return h, err
 		}
-		h.Starts = append(h.Starts, authority.Start{Seq: all[i].Seq, Opening: opening, Before: h.Stop})
-		before := uint64(math.MaxInt64)
-		if i > 0 {
-			before = all[i-1].Seq
-		}
-		if h.Stop, err = stopOf(ctx, j, all[i].Seq, before, opening.StoreFirst); err != nil {
+		h.Starts = append(h.Starts, authority.Start{Seq: run.opened.Seq, Opening: opening, Before: h.Stop})
+		if h.Stop, err = run.stop(ctx, j, opening.StoreFirst); err != nil {
 			return h, err
 		}
 	}
 	return h, nil
 }
 
-// stopOf reads how the start with record number opened ended before another record. A halt
-// counts from its own record on, also if the process was killed before it closed the
-// journal. Older journals have no such record: their closing record says it, or the
-// tripwire's.
-func stopOf(ctx context.Context, j *journal.Journal, opened, before uint64, storeFirst bool) (authority.Stop, error) {
-	s := authority.Stop{Seq: opened}
+// run is a start and the last records of some kinds before the next start. Those that are missing
+// have number 0.
+type run struct {
+	opened, closed, halted, tripped record.Record
+
+	before uint64 // number of the next start's record
+}
+
+// take adds the record before those that were added, and says whether it is the run's first.
+func (n *run) take(r record.Record) (first bool) {
+	at := map[record.Kind]*record.Record{record.Opened: &n.opened, record.Closed: &n.closed, record.Halted: &n.halted, record.Tripwire: &n.tripped}[r.Kind]
+	if at.Seq == 0 {
+		*at = r
+	}
+	return r.Kind == record.Opened
+}
+
+// stop reads how the run ended. A halt counts from its own record on, also if the process was
+// killed before it closed the journal. Older journals have no such record: their closing record
+// says it, or the tripwire's.
+func (n *run) stop(ctx context.Context, j *journal.Journal, storeFirst bool) (authority.Stop, error) {
+	s := authority.Stop{Seq: n.opened.Seq}
+	accepted, err := j.LatestBetween(ctx, max(n.opened.Seq, n.closed.Seq), n.before, record.Operator)
+	if err != nil {
+		return s, err
+	}
+	if accepted.Code != record.OrderAccept {
+		accepted = record.Record{}
+	}
 	// A run that has halted keeps no state. Older journals may have one after a tripwire.
-	from := opened
-	if storeFirst {
-		kept, err := j.LatestBetween(ctx, opened, before, record.State)
+	from := n.opened.Seq
+	if storeFirst && max(n.tripped.Seq, n.halted.Seq, accepted.Seq) > 0 {
+		kept, err := j.LatestBetween(ctx, n.opened.Seq, n.before, record.State)
 		if err != nil {
 			return s, err
 		}
 		from = max(from, kept.Seq)
 	}
-	tripped, trip, err := latest[record.TripwireBody](ctx, j, from, before, record.Tripwire)
-	if err != nil {
-		return s, err
+	if n.tripped.Seq > from {
+		trip, err := record.Decode[record.TripwireBody](n.tripped)
+		if err != nil {
+			return s, err
+		}
+		s.Seq, s.Halted, s.Reason = n.tripped.Seq, true, trip.Reason
 	}
-	if tripped.Seq > 0 {
-		s.Seq, s.Halted, s.Reason = tripped.Seq, true, trip.Reason
+	if n.closed.Seq > 0 {
+		end, err := record.Decode[record.ClosedBody](n.closed)
+		if err != nil {
+			return s, err
+		}
+		s.Seq, s.Halted, s.Reason = n.closed.Seq, s.Halted || n.closed.Code == record.ClosedHalted, end.Reason
+		s.Ceased = n.closed.Code == record.ClosedCeased
 	}
-	closed, end, err := latest[record.ClosedBody](ctx, j, opened, before, record.Closed)
-	if err != nil {
-		return s, err
+	if n.halted.Seq > from {
+		halt, err := record.Decode[record.HaltedBody](n.halted)
+		if err != nil {
+			return s, err
+		}
+		s.Seq, s.Halted, s.Reason = n.halted.Seq, true, halt.Reason
 	}
-	if closed.Seq > 0 {
-		s.Seq, s.Halted, s.Reason = closed.Seq, s.Halted || closed.Code == record.ClosedHalted, end.Reason
-		s.Ceased = closed.Code == record.ClosedCeased
+	if accepted.Seq > from {
+		body, err := record.Decode[record.OrderBody](accepted)
+		if err != nil {
+			return s, err
+		}
+		s.Seq, s.Accepted, s.Reason = accepted.Seq, body.Reference, body.Reason
 	}
-	halted, halt, err := latest[record.HaltedBody](ctx, j, from, before, record.Halted)
-	if err != nil {
-		return s, err
-	}
-	if halted.Seq > 0 {
-		s.Seq, s.Halted, s.Reason = halted.Seq, true, halt.Reason
-	}
-	taken, err := j.LatestBetween(ctx, max(from, closed.Seq), before, record.Operator)
-	if err != nil || taken.Seq == 0 || taken.Code != record.OrderAccept {
-		return s, err
-	}
-	body, err := record.Decode[record.OrderBody](taken)
-	s.Seq, s.Accepted, s.Reason = taken.Seq, body.Reference, body.Reason
-	return s, err
-}
-
-// latest is the last record of a kind between two others, with its body. If there is none, its
-// number is 0.
-func latest[T record.Body](ctx context.Context, j *journal.Journal, after, before uint64, kind record.Kind) (r record.Record, body T, err error) {
-	if r, err = j.LatestBetween(ctx, after, before, kind); err == nil && r.Seq > 0 {
-		body, err = record.Decode[T](r)
-	}
-	return r, body, err
+	return s, nil
 }
 
 // logLook logs evidence of the gates that could not be read.

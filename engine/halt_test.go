@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -94,6 +95,8 @@ func TestLastStop(t *testing.T) {
 	stores := record.Record{Kind: record.Opened, Body: record.Encode(record.Opening{SweepID: "s", StoreFirst: true})}
 	state := record.Record{Kind: record.State, Body: record.Encode(record.StateBody{})}
 	other := record.Record{Kind: record.Unmatched}
+	accepted := record.Record{Kind: record.Operator, Code: record.OrderAccept, Body: record.Encode(record.OrderBody{Reference: "older", Reason: "accepted"})}
+	stopped := record.Record{Kind: record.Operator, Code: record.OrderStop, Body: record.Encode(record.OrderBody{})}
 	for name, c := range map[string]struct {
 		records []record.Record
 		seq     uint64
@@ -115,6 +118,12 @@ func TestLastStop(t *testing.T) {
 		"halted, and begun again": {
 			[]record.Record{opened, tripped, halted, closed(record.ClosedHalted), opened, other}, 5, false, "",
 		},
+		"halted, accepted, and begun again": {[]record.Record{opened, halted, accepted, opened}, 4, false, ""},
+		"interrupted, and accepted":         {[]record.Record{opened, closed(record.ClosedInterrupted), accepted}, 3, false, "accepted"},
+		"accepted after a state was kept":   {[]record.Record{stores, state, accepted}, 3, false, "accepted"},
+		"halted, and accepted":              {[]record.Record{opened, halted, closed(record.ClosedHalted), accepted}, 4, true, "accepted"},
+		"accepted before it closed":         {[]record.Record{opened, accepted, closed(record.ClosedInterrupted)}, 3, false, "closed"},
+		"an order after the end":            {[]record.Record{opened, closed(record.ClosedInterrupted), stopped}, 2, false, "closed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			j, err := journal.Open(filepath.Join(t.TempDir(), "journal.db"), journal.Options{})
@@ -131,6 +140,15 @@ func TestLastStop(t *testing.T) {
 			h, err := engine.History(t.Context(), j)
 			if s := h.Stop; err != nil || s.Seq != c.seq || s.Halted != c.halted || s.Reason != c.reason || (len(h.Starts) == 0) != (c.seq == 0) {
 				t.Errorf("%+v, %v", s, err)
+			}
+			// What a start says of the one before is what that one said of itself.
+			for n, start := range h.Starts {
+				if n == 0 && start.Before != (authority.Stop{}) || n > 0 && start.Before.Seq < h.Starts[n-1].Seq {
+					t.Errorf("start %d follows %+v", n, start.Before)
+				}
+				if n > 0 && start.Before.Halted != slices.ContainsFunc(c.records, func(r record.Record) bool { return r.Kind == record.Halted }) {
+					t.Errorf("start %d follows %+v", n, start.Before)
+				}
 			}
 		})
 	}

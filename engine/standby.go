@@ -212,35 +212,42 @@ func leftToDo(ctx context.Context, j *journal.Journal) error {
 	if st.State == record.ClosedFinished {
 		return ErrFinished
 	}
-	by, err := stoppedBy(ctx, j)
+	by, _, err := stoppedBy(ctx, j)
 	if err == nil && by != "" {
 		err = fmt.Errorf("%w: it stood by, and %s has stopped the sweep", sweep.ErrStopped, by)
 	}
 	return err
 }
 
-// stoppedBy is who has stopped the whole sweep in its last run, and not handed it over after that.
-// Runs before the last count as well if they were killed: a killed run has not ended by the stop,
-// and what starts the engine again does not know of it.
-func stoppedBy(ctx context.Context, j *journal.Journal) (by string, err error) {
-	opened, err := j.Latest(ctx, record.Opened)
-	if err != nil {
-		return "", err
-	}
-	ended, err := lastEnd(ctx, j, opened.Seq)
-	if err != nil {
-		return "", err
+// stoppedBy is who has stopped the whole sweep in its last run, and not handed it over after that,
+// and whether that run has ended. Runs before the last count as well if they were killed: a killed
+// run has not ended by the stop, and what starts the engine again does not know of it.
+func stoppedBy(ctx context.Context, j *journal.Journal) (by string, ended bool, err error) {
+	var opened, end uint64 // the last start, and the last end before it
+	for r, err := range j.Backward(ctx, 0, math.MaxInt64, record.Opened, record.Closed, record.Halted) {
+		if err != nil {
+			return "", false, err
+		}
+		if r.Kind == record.Opened {
+			opened = max(opened, r.Seq)
+			continue
+		}
+		if opened > 0 {
+			end = r.Seq
+			break
+		}
+		ended = true
 	}
 	var stop string // who gave the last stop; empty: none, or a handover came after it
 	var known bool  // whether that is found
-	for r, err := range j.Backward(ctx, ended, math.MaxInt64, record.Opened, record.Operator) {
+	for r, err := range j.Backward(ctx, end, math.MaxInt64, record.Opened, record.Operator) {
 		if err != nil {
-			return "", err
+			return "", false, err
 		}
 		switch {
 		case r.Kind == record.Opened: // an order before the first start is of the run that has ended
 			if by = stop; known {
-				return by, nil
+				return by, ended, nil
 			}
 			continue
 		case known, r.Code != record.OrderHandover && r.Code != record.OrderStop:
@@ -248,7 +255,7 @@ func stoppedBy(ctx context.Context, j *journal.Journal) (by string, err error) {
 		}
 		o, err := record.Decode[record.OrderBody](r)
 		if err != nil {
-			return "", err
+			return "", false, err
 		}
 		if r.Code == record.OrderHandover || o.Region == 0 && o.Wave == 0 && o.SRV == "" {
 			known = true
@@ -257,20 +264,7 @@ func stoppedBy(ctx context.Context, j *journal.Journal) (by string, err error) {
 			}
 		}
 	}
-	return by, nil
-}
-
-// lastEnd is the number of the last record before another that says how a run has ended; 0: there
-// is none.
-func lastEnd(ctx context.Context, j *journal.Journal, before uint64) (end uint64, err error) {
-	for _, kind := range [...]record.Kind{record.Closed, record.Halted} {
-		r, err := j.LatestBetween(ctx, 0, before, kind)
-		if err != nil {
-			return 0, err
-		}
-		end = max(end, r.Seq)
-	}
-	return end, nil
+	return by, ended, nil
 }
 
 // UndrainedError is the error of a run that has only ended what a killed one had left: a person
@@ -287,18 +281,12 @@ func (u *UndrainedError) Unwrap() error { return sweep.ErrStopped }
 
 // undrained is who has stopped the sweep if its last run did not live to end by that. A person's
 // stop holds until a run has ended by it.
-func (e *Engine) undrained(ctx context.Context) (by string, err error) {
-	if by, err = stoppedBy(ctx, e.journal); err != nil || by == "" {
-		return "", err
+func (e *Engine) undrained(ctx context.Context) (string, error) {
+	by, ended, err := stoppedBy(ctx, e.journal)
+	if ended {
+		by = ""
 	}
-	opened, err := e.journal.Latest(ctx, record.Opened)
-	if err != nil {
-		return "", err
-	}
-	if ended, err := lastEnd(ctx, e.journal, math.MaxInt64); err != nil || ended > opened.Seq {
-		return "", err
-	}
-	return by, nil
+	return by, err
 }
 
 // foreseeTries is how often a takeover that would be refused is foreseen again. The other engine
