@@ -78,7 +78,7 @@ func TestConformance(t *testing.T) {
 				if _, err := p.connect(t.Context(), at, Options{}); err != nil {
 					t.Fatal(err)
 				}
-				defer p.pool.Close()
+				defer closePool(p.pool)
 				// As if the other's lease had ended.
 				if _, err := p.pool.Exec(t.Context(), "UPDATE safemode.sweep SET until = NULL WHERE name = $1", name); err != nil {
 					t.Fatal(err)

@@ -42,7 +42,7 @@ func MakeFiles(ctx context.Context, at string) error {
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
+	defer closePool(pool)
 	if err := migrate(ctx, pool); err != nil {
 		return err
 	}
@@ -448,7 +448,7 @@ func (f *files) once(do func(ctx context.Context, pool *pgxpool.Pool, again bool
 		if pool, err = newPool(ctx, f.base, f.custody, Options{Write: true}); err != nil {
 			return fmt.Errorf("%w: %v", errNoWay, err) //nolint:errorlint // hidden, as said above
 		}
-		defer pool.Close()
+		defer closePool(pool)
 		if err := checkMigrations(ctx, pool); err != nil {
 			return err
 		}

@@ -525,7 +525,7 @@ func TestFilesThatCannotBeReachedAreNotMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer pool.Close()
+	defer closePool(pool)
 	l := &lease{pool: pool, lost: make(chan struct{})}
 	l.give(ErrLacking)
 	f := &files{at: "winter", custody: "northern", pool: pool, lease: l}

@@ -29,7 +29,7 @@ func Sweeps(ctx context.Context, database string) (all []Sweep, err error) {
 	if _, err := p.connect(ctx, database, Options{}); err != nil {
 		return nil, err
 	}
-	defer p.pool.Close()
+	defer closePool(p.pool)
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := checkMigrations(ctx, p.pool); err != nil {

@@ -118,8 +118,28 @@ func newPool(ctx context.Context, address, name string, o Options) (*pgxpool.Poo
 	if c.ConnectTimeout == 0 {
 		c.ConnectTimeout = limit
 	}
+	if config.PingTimeout == 0 {
+		config.PingTimeout = limit
+	}
 	return pgxpool.NewWithConfig(ctx, config)
 }
+
+// closePool closes a pool. Connections that do not close soon, as to a server that does not answer,
+// are left to close by themselves: the driver may wait for more than a minute for them.
+func closePool(pool *pgxpool.Pool) {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		pool.Close()
+	}()
+	select {
+	case <-closed:
+	case <-time.After(closePatience):
+	}
+}
+
+// closePatience is how long connections may take to close.
+const closePatience = 2 * time.Second
 
 // reach waits until a server takes writes, for a while: at a takeover a server may just be in
 // promotion.
@@ -174,7 +194,7 @@ func vacantPostgres(ctx context.Context, at string) error {
 	if err != nil {
 		return err
 	}
-	defer p.pool.Close()
+	defer closePool(p.pool)
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err = checkMigrations(ctx, p.pool)
@@ -356,7 +376,7 @@ func (p *Postgres) release(ctx context.Context, discard bool) error {
 	if p.pool == nil {
 		return nil
 	}
-	defer p.pool.Close()
+	defer closePool(p.pool)
 	if p.lease == nil {
 		return nil
 	}

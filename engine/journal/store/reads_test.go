@@ -125,12 +125,42 @@ func TestReadsOfAHolder(t *testing.T) {
 	}
 }
 
+// A store whose server does not answer any more closes soon, also where a read of it is given up
+// that nobody had bounded.
+func TestCloseThoughTheServerHangs(t *testing.T) {
+	t.Parallel()
+	c := pgtest.Start(t)
+	at := c.Address("hangs")
+	writer := openStore(t, at, true)
+	reader := openStore(t, at, false)
+	time.Sleep(1100 * time.Millisecond) // the driver asks connections that have been idle for longer whether they live
+	c.Freeze()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	unbounded, giveUp := context.WithCancel(t.Context())
+	time.AfterFunc(100*time.Millisecond, giveUp)
+	for _, ctx := range [...]context.Context{ctx, unbounded} {
+		if _, err := reader.Read(ctx, 0, 1); err == nil {
+			t.Error("a server that stands still has answered")
+		}
+	}
+	for name, s := range map[string]Store{"reader": reader, "writer": writer} {
+		begun := time.Now()
+		if err := s.Close(); (err == nil) != (s == reader) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if took := time.Since(begun); took > pausePatience+2*closePatience {
+			t.Errorf("the %s took %v to close", name, took)
+		}
+	}
+}
+
 // A holder whose server is away for long reads again once it is back, however many tries were in
 // vain: the time of a try does not grow without end.
 func TestReadsAfterManyTries(t *testing.T) {
 	pool, err := newPool(t.Context(), "postgres://safemode@/safemode?host="+t.TempDir(), "winter", Options{Write: true})
 	must(t, err)
-	defer pool.Close()
+	defer closePool(pool)
 	synctest.Test(t, func(t *testing.T) {
 		l := &lease{pool: pool, length: LongestLease, lost: make(chan struct{})}
 		l.end.Store(1<<63 - 1)

@@ -20,7 +20,7 @@ func Replicated(ctx context.Context, at string) (said string, err error) {
 	if _, err := p.connect(ctx, at, Options{Write: true, Lease: LongestLease}); err != nil {
 		return "", err
 	}
-	defer p.pool.Close()
+	defer closePool(p.pool)
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var fsync, commit, named string

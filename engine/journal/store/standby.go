@@ -33,7 +33,7 @@ func StandBy(ctx context.Context, at string, o Options, tell func(record.Holder,
 	if err != nil {
 		return last, err
 	}
-	defer p.pool.Close()
+	defer closePool(p.pool)
 	defer p.leaveStandby(ctx, holder)
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
