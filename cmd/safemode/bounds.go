@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 
 	"safemode/cmd/cli"
 	"safemode/config"
@@ -81,11 +82,11 @@ func boundsOf(c *config.Config) []bound {
 		{"policy.reread_after", p.RereadAfter.Seconds(), moreOrNone},
 		{"policy.reread_share", p.RereadShare, less},
 	}
-	for region, rate := range l.Regions {
-		all = append(all, bound{"limits.regions." + region.String() + ".burst", float64(rate.Burst), more})
+	for _, region := range slices.Sorted(maps.Keys(l.Regions)) {
+		all = append(all, bound{"limits.regions." + region.String() + ".burst", float64(l.Regions[region].Burst), more})
 	}
-	for service, rate := range l.Services {
-		all = append(all, bound{"limits.services." + service + ".burst", float64(rate.Burst), more})
+	for _, service := range slices.Sorted(maps.Keys(l.Services)) {
+		all = append(all, bound{"limits.services." + service + ".burst", float64(l.Services[service].Burst), more})
 	}
 	for i, wait := range p.RetryElectricity {
 		all = append(all, bound{fmt.Sprintf("policy.retry_electricity[%d]", i), wait.Seconds(), less})
@@ -93,8 +94,8 @@ func boundsOf(c *config.Config) []bound {
 	for i, wait := range p.RetryGas {
 		all = append(all, bound{fmt.Sprintf("policy.retry_gas[%d]", i), wait.Seconds(), less})
 	}
-	for path, t := range map[string]config.Tripwire{"unregistered": c.Tripwires.Unregistered, "unverified": c.Tripwires.Unverified} {
-		path = "tripwires." + path
+	for n, t := range [...]config.Tripwire{c.Tripwires.Unregistered, c.Tripwires.Unverified} {
+		path := [...]string{"tripwires.unregistered", "tripwires.unverified"}[n]
 		if t.Window == 0 { // off, whatever the others say
 			t = config.Tripwire{}
 		}

@@ -114,7 +114,7 @@ func TestDatabaseFailsOver(t *testing.T) {
 			if waits {
 				onlyWhole(t) // the tests of package store fail over in every way
 			}
-			t.Parallel()
+			beside(t)
 			first := pgtest.Start(t, "fsync=on")
 			second := first.Standby(t)
 			s, sim := referenceScene(t, fewMeters())

@@ -72,6 +72,16 @@ func ofWhole(short, long int) int {
 	return short
 }
 
+// beside has a subtest run beside others in the long form. In the short form, where it is alone or
+// takes longest, it takes the turn that its parent has: one of its own would come after those of all
+// other tests.
+func beside(t *testing.T) {
+	t.Helper()
+	if *whole {
+		t.Parallel()
+	}
+}
+
 func TestMain(m *testing.M) {
 	flag.Parse()
 	given := false

@@ -91,11 +91,12 @@ func TestXmlsecJudges(t *testing.T) {
 }
 
 func TestDCCToolJudges(t *testing.T) {
+	t.Parallel()
 	validate, sign := outside.DCCTool(t, "Validate"), outside.DCCTool(t, "Sign")
 	p := publishedKeys(t)
 	for _, name := range judgedSamples[:ofWhole(1, len(judgedSamples))] {
 		t.Run(filepath.Base(name), func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			sample := outside.Read(t, name)
 			ours := must(t, "", "duis", "sign", "--cert", p.cert(supplierDS), "--key", p.key(supplierDS), outside.Path(t, name))
 			file := putFile(t, filepath.Join(t.TempDir(), "signed.xml"), []byte(ours))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -385,7 +386,7 @@ func (f *preflight) forecast() {
 		}
 		f.hold("threshold of SRV "+forecast.SRV, fmt.Sprintf("at most %d of %d", forecast.Peak, forecast.Count), err, "notify higher thresholds ("+thresholdsFile+") or plan with limits.pace_to_fit")
 	}
-	for srv := range p.Estimate.Requests {
+	for _, srv := range slices.Sorted(maps.Keys(p.Estimate.Requests)) {
 		if _, known := p.Limits.Thresholds[srv]; !known && conf.Environment == config.Live {
 			f.hold("threshold of SRV "+srv, "", errors.New("not configured, and the plan sends it"), "ask the DCC, and set limits.anomaly_thresholds")
 		}

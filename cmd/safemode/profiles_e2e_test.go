@@ -24,7 +24,11 @@ func TestDemoOfEveryProfile(t *testing.T) {
 	}
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+			if longest := name == "transfer-midway"; longest {
+				beside(t)
+			} else {
+				t.Parallel()
+			}
 			want, meters := exitDone, ofWhole(30, 100)
 			switch name {
 			case "switching-days":

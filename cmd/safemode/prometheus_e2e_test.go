@@ -239,7 +239,7 @@ func TestAlertsFire(t *testing.T) {
 	// Two at a time: if all began at once, a busy machine would scrape too late to see the alert.
 	for side := range 2 {
 		t.Run(fmt.Sprintf("side %d", side+1), func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			for i := side; i < len(cases); i += 2 {
 				t.Run(cases[i].profile, func(t *testing.T) {
 					if cases[i].alerts != nil {

@@ -276,7 +276,7 @@ func TestSweepGoesOn(t *testing.T) {
 	}
 	for name, ends := range ways {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			sweepCutOff(t, ends)
 		})
 	}

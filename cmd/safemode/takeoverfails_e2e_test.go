@@ -79,7 +79,7 @@ func TestDatabaseFailsOverDuringTakeover(t *testing.T) {
 			if c.long {
 				onlyWhole(t) // one place of five is enough where the others have not changed
 			}
-			t.Parallel()
+			beside(t)
 			f := newFailing(t)
 			f.lock(t, c.table, c.mode)
 			f.untilSays(t, "2", "SELECT epoch FROM safemode.sweep")

@@ -238,10 +238,11 @@ func (c *Case) People() error {
 	if err := plan.CheckPreparer(p.SHA256, by, p.Signature, preparer.Certificate); err != nil {
 		return fmt.Errorf("%w: %w", ErrNoAuthority, err)
 	}
-	for role, person := range map[string]*direction.Person{"who prepared the plan": preparer, "who recorded its direction": r.WithKey(recorded.Key)} {
-		if err := c.Trust.Check(person.Certificate, p.CreatedAt, c.Now); err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrNoAuthority, role, err)
-		}
+	if err := c.Trust.Check(preparer.Certificate, p.CreatedAt, c.Now); err != nil {
+		return fmt.Errorf("%w: who prepared the plan: %w", ErrNoAuthority, err)
+	}
+	if err := c.Trust.Check(r.WithKey(recorded.Key).Certificate, p.CreatedAt, c.Now); err != nil {
+		return fmt.Errorf("%w: who recorded its direction: %w", ErrNoAuthority, err)
 	}
 	return nil
 }

@@ -135,7 +135,8 @@ func readOrder(body io.Reader) (o Order, err error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return o, errors.New("order: more than one JSON object")
 	}
-	for name, text := range map[string]string{"reason": o.Reason, "reference": o.Reference} {
+	for _, line := range [...]struct{ name, text string }{{"reason", o.Reason}, {"reference", o.Reference}} {
+		name, text := line.name, line.text
 		if len(text) > longestText || strings.ContainsFunc(text, unicode.IsControl) {
 			return o, fmt.Errorf("order: %s: want one line of at most %d bytes", name, longestText)
 		}

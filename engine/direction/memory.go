@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math/big"
+	"slices"
 	"sync"
 	"time"
 
@@ -139,8 +141,8 @@ func (m *listMemory) load() (seen seenLists, text []byte, err error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, nil, fmt.Errorf("%s: text after the object", m.files.Path(MemoryName))
 	}
-	for key, l := range seen {
-		if l.Number == nil {
+	for _, key := range slices.Sorted(maps.Keys(seen)) {
+		if seen[key].Number == nil {
 			return nil, nil, fmt.Errorf("%s: no number of the list of %s", m.files.Path(MemoryName), key)
 		}
 	}

@@ -3,7 +3,9 @@ package pacer
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"safemode/servicerequests"
@@ -30,13 +32,14 @@ type Limits struct {
 // validate joins all faults, each with the path of its field.
 func (l Limits) validate() error {
 	errs := []error{l.User.validate("user")}
-	for region, limit := range l.Region {
-		errs = append(errs, limit.validate("region."+region.String()))
+	for _, region := range slices.Sorted(maps.Keys(l.Region)) {
+		errs = append(errs, l.Region[region].validate("region."+region.String()))
 	}
-	for service, limit := range l.Service {
-		errs = append(errs, limit.validate("service."+service))
+	for _, service := range slices.Sorted(maps.Keys(l.Service)) {
+		errs = append(errs, l.Service[service].validate("service."+service))
 	}
-	for srv, budget := range l.SRV {
+	for _, srv := range slices.Sorted(maps.Keys(l.SRV)) {
+		budget := l.SRV[srv]
 		if budget.Count < 0 || budget.Count > maxBudget || budget.Per <= 0 || budget.Per > maxBurst {
 			errs = append(errs, fmt.Errorf("srv.%s: %d in %v: want 0 to %d in a period of up to %v", srv, budget.Count, budget.Per, maxBudget, maxBurst))
 		}

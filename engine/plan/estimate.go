@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -59,7 +60,8 @@ func (l *Limits) check() error {
 	for service, r := range l.Services {
 		err = cmp.Or(err, rate(service, r))
 	}
-	for srv, t := range l.Thresholds {
+	for _, srv := range slices.Sorted(maps.Keys(l.Thresholds)) {
+		t := l.Thresholds[srv]
 		if t.Count < 0 || t.Budget < 0 || t.Budget > t.Count || !(t.PerSeconds > 0) || math.IsInf(t.PerSeconds, 1) {
 			err = cmp.Or(err, fmt.Errorf("limits: threshold of %s: want a count and a period", srv))
 		}

@@ -220,9 +220,9 @@ func (c *estimator) load(t *Target, at stage) *load {
 	if rate, limited := p.Limits.Regions[k.share]; limited {
 		l.charges = append(l.charges, charge{"region " + k.share.String(), l.posts, rate})
 	}
-	for service, rate := range p.Limits.Services {
+	for _, service := range slices.Sorted(maps.Keys(p.Limits.Services)) {
 		if n := byService[service]; n > 0 {
-			l.charges = append(l.charges, charge{"service " + service, n, rate})
+			l.charges = append(l.charges, charge{"service " + service, n, p.Limits.Services[service]})
 		}
 	}
 	c.loads[k] = l

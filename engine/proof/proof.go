@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"safemode/engine/record"
 	"safemode/servicerequests"
@@ -143,8 +144,8 @@ func New(o Options) (*Verifier, error) {
 	errs = append(errs, err)
 	s1sp, err := newProviderKeys(o.S1SP, o.Revoked)
 	errs = append(errs, err)
-	for originator, a := range o.Agreements {
-		if originator == 0 || a == nil {
+	for _, originator := range slices.Sorted(maps.Keys(o.Agreements)) {
+		if originator == 0 || o.Agreements[originator] == nil {
 			errs = append(errs, fmt.Errorf("key agreement of %s: there is none", originator))
 		}
 	}

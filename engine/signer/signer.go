@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync/atomic"
 
 	"safemode/servicerequests"
@@ -82,7 +83,8 @@ func New(o Options) (*Signer, error) {
 	if len(o.Identities) == 0 {
 		errs = append(errs, fmt.Errorf("%w: there is none", errIdentity))
 	}
-	for originator, identity := range o.Identities {
+	for _, originator := range slices.Sorted(maps.Keys(o.Identities)) {
+		identity := o.Identities[originator]
 		if originator == 0 {
 			errs = append(errs, fmt.Errorf("%w: without an EUI", errIdentity))
 		}
