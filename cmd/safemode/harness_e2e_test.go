@@ -65,7 +65,7 @@ func onlyWhole(t *testing.T) {
 }
 
 // ofWhole is a size in the short and in the long form.
-func ofWhole(short, long int) int {
+func ofWhole[N int | float64](short, long N) N {
 	if *whole {
 		return long
 	}

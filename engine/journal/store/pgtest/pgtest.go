@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -33,6 +34,8 @@ type Cluster struct {
 	runAs  *syscall.SysProcAttr
 	server *exec.Cmd
 	log    bytes.Buffer
+
+	idle atomic.Pointer[pgconn.PgConn] // for the next query: the server starts a process for each connection
 }
 
 // Make makes a cluster and starts it. settings are of its configuration, like "fsync=off".
@@ -170,6 +173,7 @@ func (c *Cluster) Crash() error {
 	if c.server == nil {
 		return nil
 	}
+	c.hangUp()
 	c.each(syscall.SIGCONT)
 	err := c.server.Process.Signal(syscall.SIGQUIT) // an immediate shutdown
 	_ = c.server.Wait()                             // it was told to end so
@@ -178,7 +182,17 @@ func (c *Cluster) Crash() error {
 }
 
 // Freeze suspends the server: it takes connections, and answers nothing, until a Crash.
-func (c *Cluster) Freeze() { c.each(syscall.SIGSTOP) }
+func (c *Cluster) Freeze() {
+	c.hangUp()
+	c.each(syscall.SIGSTOP)
+}
+
+// hangUp closes the connection that would be used again.
+func (c *Cluster) hangUp() {
+	if conn := c.idle.Swap(nil); conn != nil {
+		_ = conn.Conn().Close() // nothing is under way
+	}
+}
 
 // each sends a signal to the server and to the processes that it has started, each of which
 // leads a session of its own.
@@ -227,11 +241,17 @@ func conflicts(err error) bool {
 func (c *Cluster) Query(query string) (value string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	conn, err := pgconn.Connect(ctx, c.Database())
-	if err != nil {
-		return "", err
+	conn := c.idle.Swap(nil)
+	if conn == nil {
+		if conn, err = pgconn.Connect(ctx, c.Database()); err != nil {
+			return "", err
+		}
 	}
-	defer func() { _ = conn.Close(ctx) }() // the answer is here, or the error
+	defer func() {
+		if err != nil || !c.idle.CompareAndSwap(nil, conn) {
+			_ = conn.Close(ctx) // the answer is here, or the error
+		}
+	}()
 	results, err := conn.Exec(ctx, query).ReadAll()
 	for _, r := range results {
 		for _, row := range r.Rows {

@@ -24,6 +24,12 @@ var (
 	fresh    atomic.Int64
 )
 
+// frugal has servers start few processes, and each of them touch little memory: a test makes many.
+var frugal = []string{
+	"fsync = off", "max_connections = 300", "shared_buffers = 8MB", "jit = off",
+	"autovacuum = off", "max_logical_replication_workers = 0", "max_parallel_workers = 0",
+}
+
 // Run implements the method of [testing.M].
 func (m M) Run() int {
 	template = sync.OnceValues(func() (*Cluster, error) {
@@ -32,7 +38,7 @@ func (m M) Run() int {
 			return nil, err
 		}
 		made = append(made, c)
-		return c, errors.Join(c.create(), c.configure("fsync = off", "max_connections = 300"))
+		return c, errors.Join(c.create(), c.configure(frugal...))
 	})
 	shared = sync.OnceValues(func() (*Cluster, error) {
 		c, err := run((*Cluster).copied, nil)
